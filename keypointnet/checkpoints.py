@@ -1,0 +1,195 @@
+"""Checkpoints: one safetensors file holds a whole state, so replacing it is atomic.
+
+Tensors are named `model/<name>`, `ema/<name>` and `optimizer/<parameter>/<name>`; the file's
+metadata has the format, the step, the configuration as YAML and the metrics as JSON. A file for
+inference only has no optimiser. Nothing is pickled.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor, nn
+
+from keypointnet.config import TrainConfig, load_config_text, to_yaml
+from keypointnet.model import KeypointNet
+
+FORMAT = "keypointnet-1"
+
+
+class CheckpointError(RuntimeError):
+    """A checkpoint that cannot be written or read; the message names the file and the reason."""
+
+
+@dataclass
+class Checkpoint:
+    """What a checkpoint file says.
+
+    groups: "model", and where present "ema" and "optimizer" → name → tensor.
+    """
+
+    path: Path
+    step: int
+    config: TrainConfig
+    metrics: dict[str, Any]
+    groups: dict[str, dict[str, Tensor]] = field(default_factory=dict)
+
+    @property
+    def weights(self) -> dict[str, Tensor]:
+        """The weights to predict with: the averaged ones where there are any."""
+        return self.groups.get("ema") or self.groups["model"]
+
+
+def build_model(config: TrainConfig) -> KeypointNet:
+    """A fresh network of the configuration."""
+    c = config.model
+    return KeypointNet(
+        c.num_keypoints,
+        channels=c.channels,
+        orientation_channels=c.orientation_channels,
+        depth_offset=c.depth_offset,
+        downsample=c.downsample,
+        bn_momentum=c.bn_momentum,
+    )
+
+
+def save_checkpoint(
+    path: Path,
+    groups: dict[str, dict[str, Tensor]],
+    *,
+    step: int,
+    config: TrainConfig,
+    metrics: dict[str, Any] | None = None,
+) -> None:
+    """Writes a checkpoint beside its place, then moves it there.
+
+    Raises: CheckpointError: it cannot be written (a full disk); the file that was there is intact.
+    """
+    tensors = {
+        f"{group}/{name}": tensor.detach().contiguous().cpu()
+        for group, named in groups.items()
+        for name, tensor in named.items()
+    }
+    metadata = {
+        "format": FORMAT,
+        "step": str(step),
+        "config": to_yaml(config),
+        "metrics": json.dumps(metrics or {}),
+    }
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with temporary.open("wb") as file:
+            file.write(safetensors.torch.save(tensors, metadata))
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        kept = "the previous checkpoint is intact" if path.exists() else "there is none before it"
+        raise CheckpointError(f"{path}: cannot be written ({error.strerror}); {kept}") from error
+
+
+def read_checkpoint(path: str | Path) -> Checkpoint:
+    """Reads a checkpoint file.
+
+    Raises: CheckpointError: missing, cut short, no safetensors, or of another format.
+    """
+    path = Path(path)
+    groups: dict[str, dict[str, Tensor]] = {}
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            for full in file.keys():  # noqa: SIM118 (safe_open is no mapping)
+                group, _, name = full.partition("/")
+                groups.setdefault(group, {})[name] = file.get_tensor(full)
+    except FileNotFoundError as error:
+        raise CheckpointError(f"{path}: no such checkpoint") from error
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(f"{path}: is no whole safetensors file ({error})") from error
+    if metadata.get("format") != FORMAT or "model" not in groups and "ema" not in groups:
+        raise CheckpointError(
+            f"{path}: expected a checkpoint of format {FORMAT!r}, got {metadata.get('format')!r}"
+        )
+    return Checkpoint(
+        path=path,
+        step=int(metadata["step"]),
+        config=load_config_text(metadata["config"], str(path)),
+        metrics=json.loads(metadata["metrics"]),
+        groups=groups,
+    )
+
+
+def load_model(path: str | Path, device: str | torch.device = "cpu") -> KeypointNet:
+    """The network of a checkpoint, with its averaged weights if it has them, ready to predict.
+
+    Returns: in evaluation mode, float32, channels_last.
+    Raises:  CheckpointError: see `read_checkpoint`; or its tensors do not fit its configuration.
+    """
+    checkpoint = read_checkpoint(path)
+    model = build_model(checkpoint.config)
+    load_weights(model, checkpoint.weights, checkpoint.path)
+    model = model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return model.eval()
+
+
+def load_weights(model: nn.Module, weights: dict[str, Tensor], source: Path) -> None:
+    """Fills a network, strictly. Raises CheckpointError naming what does not fit."""
+    try:
+        model.load_state_dict(weights)
+    except RuntimeError as error:
+        raise CheckpointError(f"{source}: does not fit the network: {error}") from error
+
+
+def export_weights(path: str | Path, out: Path, *, half: bool) -> None:
+    """Writes the weights to predict with, without the optimiser.
+
+    Args: half: store float16, half the size; they are float32 again when loaded.
+    """
+    checkpoint = read_checkpoint(path)
+    weights = {
+        name: tensor.half() if half and tensor.is_floating_point() else tensor
+        for name, tensor in checkpoint.weights.items()
+    }
+    save_checkpoint(
+        out,
+        {"model": weights},
+        step=checkpoint.step,
+        config=checkpoint.config,
+        metrics=checkpoint.metrics,
+    )
+
+
+def optimizer_tensors(optimizer: torch.optim.Optimizer, model: nn.Module) -> dict[str, Tensor]:
+    """The optimiser's state by parameter name."""
+    return {
+        f"{name}/{key}": value
+        for name, parameter in model.named_parameters()
+        for key, value in optimizer.state.get(parameter, {}).items()
+    }
+
+
+def load_optimizer(
+    optimizer: torch.optim.Optimizer, model: nn.Module, tensors: dict[str, Tensor]
+) -> None:
+    """Puts the state back that `optimizer_tensors` gave."""
+    for name, parameter in model.named_parameters():
+        prefix = f"{name}/"
+        state = {
+            key.removeprefix(prefix): value
+            for key, value in tensors.items()
+            if key.startswith(prefix) and "/" not in key.removeprefix(prefix)
+        }
+        if state:
+            optimizer.state[parameter] = {
+                # Adam counts its steps on the CPU, whatever device the weights are on.
+                key: value if key == "step" else value.to(parameter)
+                for key, value in state.items()
+            }

@@ -1,0 +1,211 @@
+"""The configuration of a training run. The defaults are the paper's; a YAML names what differs.
+
+`load_config` merges defaults, a file and `key=value` overrides, and refuses unknown keys by name.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from omegaconf import MISSING, DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from keypointnet.views.augmentation import AugmentationConfig
+
+
+class ConfigError(ValueError):
+    """A configuration that cannot be used; the message names the key and the legal values."""
+
+
+@dataclass
+class ModelConfig:
+    """See `keypointnet.model.KeypointNet`."""
+
+    num_keypoints: int = 10
+    channels: int = 64
+    orientation_channels: int = 32
+    depth_offset: float = 30.0
+    downsample: int = 1
+    bn_momentum: float = 0.001
+
+
+@dataclass
+class LossConfig:
+    """Weights and settings of the terms in `keypointnet.losses`."""
+
+    variant: str = "paper"
+    pose: float = 0.2
+    consistency: float = 1.0
+    separation: float = 1.0
+    silhouette: float = 1.0
+    orientation: float = 1.0
+    variance: float = 0.5
+    separation_delta: float = 0.05
+    pose_noise: float = 0.1
+    """Standard deviation, in object units, of the noise in Procrustes during training."""
+    flag_anneal_start: int = 30_000
+    """The true orientation flag is used until this step ..."""
+    flag_anneal_end: int = 60_000
+    """... and the predicted one alone from this step on."""
+
+
+@dataclass
+class StoreConfig:
+    """A view store and the side of its split to use: "train", "test" or "all"."""
+
+    path: str = MISSING
+    subset: str = "train"
+
+
+@dataclass
+class DataConfig:
+    """Where the views are."""
+
+    train: list[StoreConfig] = field(default_factory=list)
+    test: list[StoreConfig] = field(default_factory=list)
+    image_size: int = 128
+    """Height and width of the views, in pixels."""
+    workers: int = 1
+    """Processes that load pairs, for each training process; 0 loads in the training process."""
+    augmentation: AugmentationConfig = field(default_factory=AugmentationConfig)
+
+
+@dataclass
+class OptimConfig:
+    """Adam and its schedule."""
+
+    steps: int = 200_000
+    pairs_per_step: int = 256
+    """Pairs in a step, all processes together."""
+    learning_rate: float = 1e-3
+    schedule: str = "constant"
+    """"constant", or "one_cycle": linear warm-up, then a cosine to zero."""
+    warmup: float = 0.05
+    """Share of the steps that "one_cycle" warms up for."""
+    weight_decay: float = 0.0
+    gradient_norm: float = 5.0
+    ema_decay: float = 0.0
+    """Decay of the averaged weights that are evaluated and saved; 0 averages nothing."""
+
+
+@dataclass
+class RunConfig:
+    """How and where to run."""
+
+    out: str = "runs/keypointnet"
+    seed: int = 0
+    device: str = "auto"
+    """"auto" (cuda if there is one), "cpu", "cuda" or "cuda:<n>"."""
+    amp: str = "auto"
+    """"bf16", "off", or "auto": bf16 where the processor multiplies it natively."""
+    channels_last: bool = True
+    log_every: int = 20
+    eval_every: int = 1000
+    eval_pairs: int = 20
+    """Pairs of each held-out model in the evaluations during training."""
+    checkpoint_every: int = 500
+
+
+@dataclass
+class TrainConfig:
+    """All of it."""
+
+    model: ModelConfig = field(default_factory=ModelConfig)
+    loss: LossConfig = field(default_factory=LossConfig)
+    data: DataConfig = field(default_factory=DataConfig)
+    optim: OptimConfig = field(default_factory=OptimConfig)
+    run: RunConfig = field(default_factory=RunConfig)
+
+
+def load_config(path: str | Path | None, overrides: Sequence[str] = ()) -> TrainConfig:
+    """Defaults, then the YAML file, then `key=value` overrides.
+
+    A file may name another one to start from: `base: other.yaml`, relative to itself.
+
+    Args:    path: YAML file, or None for the defaults.  overrides: such as "optim.steps=100".
+    Raises:  ConfigError: the file is missing or no YAML mapping; an unknown key (the nearest legal
+             one is named); a value of the wrong type; an override without "=".
+    """
+    merged = OmegaConf.structured(TrainConfig)
+    for source, layer in _layers(path, overrides):
+        _check_keys(merged, layer, source)
+        try:
+            merged = OmegaConf.merge(merged, layer)
+        except OmegaConfBaseException as error:
+            raise ConfigError(f"{source}: {str(error).splitlines()[0]}") from error
+    config = OmegaConf.to_object(merged)
+    assert isinstance(config, TrainConfig)
+    return config
+
+
+def load_config_text(text: str, source: str) -> TrainConfig:
+    """A configuration from YAML text, as stored in a checkpoint. Raises ConfigError."""
+    layer = OmegaConf.create(text)
+    merged = OmegaConf.structured(TrainConfig)
+    _check_keys(merged, layer, source)
+    config = OmegaConf.to_object(OmegaConf.merge(merged, layer))
+    assert isinstance(config, TrainConfig)
+    return config
+
+
+def to_yaml(config: TrainConfig) -> str:
+    """The whole configuration as YAML that `load_config` reads."""
+    return OmegaConf.to_yaml(OmegaConf.structured(config))
+
+
+def _layers(path: str | Path | None, overrides: Sequence[str]) -> list[tuple[str, DictConfig]]:
+    layers = _file_layers(Path(path), ()) if path is not None else []
+    for override in overrides:
+        key, separator, _ = override.partition("=")
+        if not separator or not key:
+            raise ConfigError(f"override {override!r}: expected key=value, as in optim.steps=1000")
+        layers.append((f"override {override!r}", OmegaConf.from_dotlist([override])))
+    return layers
+
+
+def _file_layers(path: Path, seen: tuple[Path, ...]) -> list[tuple[str, DictConfig]]:
+    if path in seen:
+        raise ConfigError(f"{path}: is its own base")
+    try:
+        layer = OmegaConf.load(path)
+    except FileNotFoundError as error:
+        raise ConfigError(f"{path}: no such configuration file") from error
+    except Exception as error:  # PyYAML and omegaconf raise many kinds; all mean "no YAML"
+        raise ConfigError(f"{path}: is no YAML: {error}") from error
+    if not isinstance(layer, DictConfig):
+        raise ConfigError(f"{path}: expected a YAML mapping at the top, got a list")
+    base = layer.pop("base", None)
+    below = _file_layers((path.parent / base).resolve(), (*seen, path)) if base else []
+    return [*below, (str(path), layer)]
+
+
+def _check_keys(schema: Any, layer: Any, source: str, prefix: str = "") -> None:
+    """Raises for a key that the schema lacks, naming the nearest one that it has."""
+    if not (isinstance(schema, DictConfig) and isinstance(layer, DictConfig)):
+        return
+    for key in layer:
+        full = f"{prefix}{key}"
+        if key not in schema:
+            near = difflib.get_close_matches(full, _all_keys(), n=1, cutoff=0.5)
+            leaf = difflib.get_close_matches(
+                str(key), [name.rsplit(".", 1)[-1] for name in _all_keys()], n=1, cutoff=0.6
+            )
+            hits = [n for n in _all_keys() if leaf and n.rsplit(".", 1)[-1] == leaf[0]] or near
+            hint = f"; did you mean {hits[0]!r}?" if hits else ""
+            legal = ", ".join(str(name) for name in schema)
+            raise ConfigError(f"{source}: unknown key {full!r}{hint} (legal here: {legal})")
+        _check_keys(schema[key], layer[key], source, f"{full}.")
+
+
+def _all_keys() -> list[str]:
+    def walk(node: Any, prefix: str) -> list[str]:
+        if not isinstance(node, DictConfig):
+            return [prefix[:-1]]
+        names = [prefix[:-1]] if prefix else []
+        return names + [name for key in node for name in walk(node[key], f"{prefix}{key}.")]
+
+    return walk(OmegaConf.structured(TrainConfig), "")

@@ -1,0 +1,209 @@
+"""KeypointNet and its orientation network, as published.
+
+Thirteen 3x3 convolutions with dilations 1, 1, 2, 4, 8, 16, 1, 2, 4, 8, 16, 1, 1: every map cell
+sees the whole picture at full resolution. All but the last have batch norm (without a scale) and
+leaky ReLU; the last is split into N probability maps and N depth maps.
+
+Shapes: B images, N keypoints, H x W pixels, h x w map cells (= H x W unless `downsample` > 1).
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from keypointnet.heatmaps import cell_centres, concentration, expectation, spatial_softmax
+
+DILATIONS = (1, 1, 2, 4, 8, 16, 1, 2, 4, 8, 16, 1)
+LEAKY_SLOPE = 0.1
+BATCH_NORM_EPS = 1e-3
+
+
+class Prediction(NamedTuple):
+    """What KeypointNet says of B pictures.
+
+    uvz:            (B, N, 3) normalised (u, v) and camera depth z.
+    confidence:     (B, N) in [0, 1]; see `heatmaps.concentration`.
+    orientation_uv: (B, 2, 2) where the network sees (+1, 0, 0) and (−1, 0, 0); None if it has no
+                    orientation network.
+    prob:           (B, N, h, w) probability maps; None unless asked for.
+    """
+
+    uvz: Tensor
+    confidence: Tensor
+    orientation_uv: Tensor | None
+    prob: Tensor | None
+
+
+class BatchNormBias(nn.BatchNorm2d):
+    """Batch norm with an offset and no scale, TF-slim's default; the next layer scales anyway."""
+
+    def __init__(self, channels: int, momentum: float) -> None:
+        super().__init__(channels, eps=BATCH_NORM_EPS, momentum=momentum)
+        del self.weight
+        # The fused kernels want a weight beside a bias: a constant one, not saved, not trained.
+        self.register_buffer("weight", torch.ones(channels), persistent=False)
+
+
+class DilatedTrunk(nn.Sequential):
+    """The twelve dilated convolutions. (B, in_channels, H, W) → (B, channels, h, w).
+
+    downsample: s > 1 first folds every s x s block of pixels into channels, so that all layers run
+    on maps s times smaller each way. Not in the paper, where s = 1; s² times cheaper.
+    """
+
+    def __init__(
+        self, in_channels: int, channels: int, *, downsample: int, bn_momentum: float
+    ) -> None:
+        layers: list[nn.Module] = []
+        if downsample > 1:
+            layers.append(nn.PixelUnshuffle(downsample))
+            in_channels *= downsample**2
+        for dilation in DILATIONS:
+            layers += [
+                nn.Conv2d(
+                    in_channels, channels, 3, padding=dilation, dilation=dilation, bias=False
+                ),
+                BatchNormBias(channels, bn_momentum),
+                nn.LeakyReLU(LEAKY_SLOPE, inplace=True),
+            ]
+            in_channels = channels
+        super().__init__(*layers)
+
+
+class OrientationNet(nn.Module):
+    """Tells which way the object faces: the projections of (+1, 0, 0) and (−1, 0, 0).
+
+    Args of forward: image (B, 3, H, W) in [0, 1]. Returns: (B, 2, 2) normalised (u, v).
+    Source: Suwajanakorn et al. 2018, section 4.
+    """
+
+    def __init__(
+        self, channels: int = 32, *, downsample: int = 1, bn_momentum: float = 0.001
+    ) -> None:
+        super().__init__()
+        self.trunk = DilatedTrunk(3, channels, downsample=downsample, bn_momentum=bn_momentum)
+        self.head = nn.Conv2d(channels, 2, 3, padding=1)
+        _xavier(self)
+
+    def forward(self, image: Tensor) -> Tensor:
+        prob = spatial_softmax(self.head(self.trunk(image)))
+        grid = cell_centres(prob.shape[-2:], device=prob.device, dtype=prob.dtype)
+        return expectation(prob, grid)
+
+
+class KeypointNet(nn.Module):
+    """f_θ: a picture → N ordered 3-D keypoints (uᵢ, vᵢ, zᵢ).
+
+    [uᵢ, vᵢ] = Σ [u gᵢ, v gᵢ] and zᵢ = Σ (depth_offset + dᵢ) gᵢ, with gᵢ the spatial softmax of
+    the i-th probability map and dᵢ the i-th depth map. A constant plane beside the colours carries
+    the orientation flag: 1 where (+1, 0, 0) of the object projects to the right of (−1, 0, 0).
+
+    Args:    num_keypoints: N.  channels: of the trunk.  orientation_channels: of the orientation
+             network; 0 leaves it out, and the flag plane too.  depth_offset: the camera distance.
+             downsample: see `DilatedTrunk`; picture sides must be multiples of it.
+             bn_momentum: 1 − decay of the running averages.
+    Source:  Suwajanakorn et al. 2018, section 4; with its defaults 523,318 trainable weights.
+    """
+
+    def __init__(
+        self,
+        num_keypoints: int = 10,
+        *,
+        channels: int = 64,
+        orientation_channels: int = 32,
+        depth_offset: float = 30.0,
+        downsample: int = 1,
+        bn_momentum: float = 0.001,
+    ) -> None:
+        super().__init__()
+        if num_keypoints < 1 or channels < 1 or orientation_channels < 0 or downsample < 1:
+            raise ValueError(
+                "KeypointNet: expected num_keypoints, channels, downsample ≥ 1 and "
+                f"orientation_channels ≥ 0, got {num_keypoints}, {channels}, {downsample}, "
+                f"{orientation_channels}"
+            )
+        self.num_keypoints = num_keypoints
+        self.depth_offset = depth_offset
+        self.downsample = downsample
+        self.orientation = (
+            OrientationNet(orientation_channels, downsample=downsample, bn_momentum=bn_momentum)
+            if orientation_channels
+            else None
+        )
+        planes = 3 if self.orientation is None else 4
+        self.trunk = DilatedTrunk(planes, channels, downsample=downsample, bn_momentum=bn_momentum)
+        self.head_prob = nn.Conv2d(channels, num_keypoints, 3, padding=1)
+        self.head_depth = nn.Conv2d(channels, num_keypoints, 3, padding=1)
+        for module in (self.trunk, self.head_prob, self.head_depth):
+            _xavier(module)
+
+    def forward(
+        self,
+        image: Tensor,
+        *,
+        gt_flag: Tensor | None = None,
+        gt_share: float = 0.0,
+        round_flag: bool = False,
+        return_prob: bool = False,
+    ) -> Prediction:
+        """Predicts the keypoints of a batch of pictures.
+
+        Args:    image: (B, 3, H, W) RGB in [0, 1]; H and W multiples of `downsample`, not
+                 necessarily equal or the training size.
+                 gt_flag: (B,) true orientation flags in {0, 1}, for the first part of training.
+                 gt_share: the plane is gt_share · gt_flag + (1 − gt_share) · predicted flag.
+                 round_flag: round that mixture to 0 or 1, as the released code does.
+                 return_prob: also return the probability maps.
+        Raises:  ValueError: image is not (B, 3, H, W) or its sides are not such multiples.
+        """
+        self._check(image)
+        orientation_uv = None
+        if self.orientation is not None:
+            orientation_uv = self.orientation(image)
+            flag = orientation_flag(orientation_uv)
+            if gt_flag is not None:
+                flag = gt_share * gt_flag.to(flag) + (1 - gt_share) * flag
+                flag = flag.round() if round_flag else flag
+            plane = flag.to(image.dtype).view(-1, 1, 1, 1).expand(-1, 1, *image.shape[-2:])
+            image = torch.cat([image, plane], dim=1)
+        features = self.trunk(image)
+        prob = spatial_softmax(self.head_prob(features))
+        depth = self.depth_offset + self.head_depth(features).to(prob.dtype)
+        uv = expectation(prob, cell_centres(prob.shape[-2:], device=prob.device, dtype=prob.dtype))
+        z = expectation(prob, depth)
+        with torch.no_grad():
+            confidence = concentration(prob, uv)
+        return Prediction(
+            uvz=torch.cat([uv, z.unsqueeze(-1)], dim=-1),
+            confidence=confidence,
+            orientation_uv=orientation_uv,
+            prob=prob if return_prob else None,
+        )
+
+    def _check(self, image: Tensor) -> None:
+        ok = image.ndim == 4 and image.shape[1] == 3
+        if not ok or image.shape[-2] % self.downsample or image.shape[-1] % self.downsample:
+            raise ValueError(
+                "KeypointNet: expected an image batch (B, 3, H, W) with H and W multiples of "
+                f"{self.downsample}, got {tuple(image.shape)}"
+            )
+
+
+def orientation_flag(orientation_uv: Tensor) -> Tensor:
+    """1 where (+1, 0, 0) lies to the right of (−1, 0, 0) in the picture, else 0.
+
+    Args:    (B, 2, 2) projected axis points.
+    Returns: (B,) float, without gradient (a sign has none).
+    """
+    return (orientation_uv[:, 0, 0] > orientation_uv[:, 1, 0]).to(orientation_uv.dtype).detach()
+
+
+def _xavier(module: nn.Module) -> None:
+    for layer in module.modules():
+        if isinstance(layer, nn.Conv2d):
+            nn.init.xavier_uniform_(layer.weight)
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)

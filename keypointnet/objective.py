@@ -1,0 +1,104 @@
+"""The whole objective of a batch of pairs: the network's predictions through every loss term."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from keypointnet import losses
+from keypointnet.config import LossConfig
+from keypointnet.geometry import (
+    procrustes_rotation,
+    project,
+    relative_transform,
+    transfer,
+    transform_points,
+    unproject,
+)
+from keypointnet.model import Prediction, orientation_flag
+from keypointnet.views.pairs import PairBatch
+
+AXIS_POINTS = ((1.0, 0.0, 0.0), (-1.0, 0.0, 0.0))
+"""The two points of the object frame whose projections tell its orientation."""
+
+
+def gt_flag_share(step: int, config: LossConfig) -> float:
+    """Share of the true orientation flag at a step: 1, then linearly down to 0."""
+    start, end = config.flag_anneal_start, config.flag_anneal_end
+    if end <= start:
+        return float(step < start)
+    return min(max((end - step) / (end - start), 0.0), 1.0)
+
+
+def pair_losses(
+    predict: Callable[..., Prediction],
+    batch: PairBatch,
+    config: LossConfig,
+    *,
+    step: int = 0,
+    generator: torch.Generator | None = None,
+    autocast: torch.autocast | None = None,
+) -> dict[str, Tensor]:
+    """Every term, unweighted, and their weighted sum as "total".
+
+    Both views go through the network in one batch. The silhouette (alpha > 0) enters here only,
+    never the network.
+
+    Args:    predict: KeypointNet's forward.  batch: B pairs on the network's device.
+             step: for the schedule of the orientation flag.  generator: of the Procrustes noise.
+             autocast: precision of the network; the losses are float32 always.
+    Returns: scalars "pose", "consistency", "separation", "silhouette", "variance", "total", and
+             "orientation" where the network has an orientation net.
+    """
+    losses.check_variant(config.variant)
+    variant: losses.Variant = "paper" if config.variant == "paper" else "released"
+    # View-major: the first B pictures are view 0, the last B view 1.
+    rgba = batch.rgba.transpose(0, 1).flatten(0, 1)
+    T_world2cam = batch.T_world2cam.transpose(0, 1)
+    K = batch.K.transpose(0, 1)
+    axis_uv = project(
+        transform_points(
+            T_world2cam.flatten(0, 1), rgba.new_tensor(AXIS_POINTS).expand(len(rgba), -1, -1)
+        ),
+        K.flatten(0, 1),
+    )[..., :2]
+    image = rgba[:, :3].contiguous(memory_format=torch.channels_last)
+    with autocast or torch.autocast(rgba.device.type, enabled=False):
+        prediction = predict(
+            image,
+            gt_flag=orientation_flag(axis_uv),
+            gt_share=gt_flag_share(step, config),
+            round_flag=variant == "released",
+            return_prob=True,
+        )
+    prob = prediction.prob
+    assert prob is not None
+    mask = (rgba[:, 3:] > 0).float()
+    mask = F.max_pool2d(mask, rgba.shape[-1] // prob.shape[-1]).squeeze(1)
+
+    uvz0, uvz1 = prediction.uvz.chunk(2)
+    T_0to1 = relative_transform(T_world2cam[0], T_world2cam[1])
+    T_1to0 = relative_transform(T_world2cam[1], T_world2cam[0])
+    X0, X1 = unproject(uvz0, K[0]), unproject(uvz1, K[1])
+    R_pred = procrustes_rotation(X0, X1, noise=config.pose_noise, generator=generator)
+    terms = {
+        "pose": losses.pose_loss(R_pred, T_0to1[:, :3, :3]),
+        "consistency": losses.consistency_loss(
+            uvz0[..., :2],
+            uvz1[..., :2],
+            transfer(uvz1, T_1to0, K[1], K[0])[..., :2],
+            transfer(uvz0, T_0to1, K[0], K[1])[..., :2],
+            variant,
+        ),
+        "separation": 2
+        * losses.separation_loss(torch.cat([X0, X1]), config.separation_delta, variant),
+        "silhouette": 2 * losses.silhouette_loss(prob, mask),
+        "variance": 2 * losses.variance_loss(prob, prediction.uvz[..., :2]),
+    }
+    if prediction.orientation_uv is not None:
+        terms["orientation"] = 2 * losses.orientation_loss(prediction.orientation_uv, axis_uv)
+    terms["total"] = torch.stack([getattr(config, k) * v for k, v in terms.items()]).sum()
+    return terms

@@ -1,0 +1,65 @@
+"""What a run writes down: metrics.jsonl, TensorBoard scalars and pictures."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from torch.utils.tensorboard import SummaryWriter
+
+from keypointnet.drawing import keypoint_sheet, save_picture
+from keypointnet.model import KeypointNet
+from keypointnet.views.pairs import ModelViews
+
+
+class RunLog:
+    """The log of one run, as a context.
+
+    Lines of metrics.jsonl after `step`, which a killed run may have written past its last
+    checkpoint, are dropped when it is resumed there, so that every step stands once.
+    """
+
+    def __init__(self, out: Path, step: int) -> None:
+        self.out = out
+        out.mkdir(parents=True, exist_ok=True)
+        path = out / "metrics.jsonl"
+        kept = [line for line in _whole_lines(path) if json.loads(line)["step"] <= step]
+        self.file = path.open("w", buffering=1)
+        self.file.writelines(kept if step else [])
+        self.writer = SummaryWriter(out / "tensorboard", purge_step=step + 1)
+
+    def __enter__(self) -> RunLog:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.file.close()
+        self.writer.close()
+
+    def scalars(self, group: str, step: int, values: dict[str, Any]) -> None:
+        """One line {"group", "step", …} and as many TensorBoard scalars."""
+        self.file.write(json.dumps({"group": group, "step": step, **values}) + "\n")
+        for name, value in values.items():
+            if value is not None:
+                self.writer.add_scalar(f"{group}/{name}", value, step)
+
+    def keypoint_picture(self, step: int, model: KeypointNet, models: list[ModelViews]) -> None:
+        """A contact sheet of held-out views with their keypoints."""
+        was_training = model.training
+        sheet = keypoint_sheet(model.eval(), models[:6])
+        model.train(was_training)
+        self.writer.add_image("test/keypoints", sheet, step, dataformats="HWC")
+        save_picture(self.out / "pictures" / f"keypoints-{step:07d}.png", sheet)
+
+
+def _whole_lines(path: Path) -> list[str]:
+    """Lines that end in a newline; a killed run may have left half of one."""
+    if not path.exists():
+        return []
+    return [line for line in path.read_text().splitlines(keepends=True) if line.endswith("\n")]

@@ -1,0 +1,59 @@
+"""Write a model in ShapeNetCore's v2 layout: models/model_normalized.obj, its .mtl, images/."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+
+from keypointnet.shapenet.models import Model
+
+
+def write_shapenet_model(model: Model, folder: Path) -> Path:
+    """Write a model; complete files only (the mesh is renamed into place last).
+
+    Colours become one material each (rounded to 1/255), textures PNG files in ../images. Normals
+    are not written: the reader makes its own.
+
+    Args:    model: in the object frame.  folder: OUT/synset/model id.
+    Returns: the path of model_normalized.obj.
+    """
+    mesh_folder, image_folder = folder / "models", folder / "images"
+    mesh_folder.mkdir(parents=True, exist_ok=True)
+    obj = ["mtllib model_normalized.mtl"]
+    mtl: list[str] = []
+    n_points, n_uv = 0, 0
+    for number, mesh in enumerate(model.meshes):
+        points, index = np.unique(np.round(mesh.vertices, 7), axis=0, return_inverse=True)
+        faces = index.reshape(-1)[mesh.faces] + 1 + n_points
+        n_points += len(points)
+        obj += [f"v {x:.7g} {y:.7g} {z:.7g}" for x, y, z in points.tolist()]
+        if mesh.visual.kind == "texture":
+            image_folder.mkdir(exist_ok=True)
+            mesh.visual.material.image.save(image_folder / f"texture{number}.png")
+            mtl += [f"newmtl texture{number}", "Kd 1 1 1", "d 1"]
+            mtl += [f"map_Kd ../images/texture{number}.png", ""]
+            obj.append(f"usemtl texture{number}")
+            obj += [f"vt {u:.6g} {v:.6g}" for u, v in np.asarray(mesh.visual.uv).tolist()]
+            uv = np.asarray(mesh.faces) + 1 + n_uv
+            n_uv += len(mesh.vertices)
+            obj += [
+                f"f {a}/{ta} {b}/{tb} {c}/{tc}"
+                for (a, b, c), (ta, tb, tc) in zip(faces.tolist(), uv.tolist(), strict=True)
+            ]
+            continue
+        rgba = np.asarray(mesh.visual.vertex_colors)[mesh.faces].mean(axis=1).round()
+        colours, colour_of = np.unique(rgba.astype(np.uint8), axis=0, return_inverse=True)
+        for k, colour in enumerate(colours / 255.0):
+            red, green, blue, opacity = (f"{c:.4f}" for c in colour)
+            mtl += [f"newmtl colour{number}_{k}", f"Kd {red} {green} {blue}", f"d {opacity}", ""]
+            obj.append(f"usemtl colour{number}_{k}")
+            chosen = faces[colour_of.reshape(-1) == k].tolist()
+            obj += [f"f {a} {b} {c}" for a, b, c in chosen]
+    (mesh_folder / "model_normalized.mtl").write_text("\n".join(mtl) + "\n")
+    target = mesh_folder / "model_normalized.obj"
+    temporary = target.with_suffix(".obj.part")
+    temporary.write_text("\n".join(obj) + "\n")
+    os.replace(temporary, target)
+    return target

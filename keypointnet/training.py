@@ -1,0 +1,332 @@
+"""Training of KeypointNet: one process or many, resumable to the digit.
+
+Everything random is a function of (seed, step), so a run has no random state to save: weights,
+optimiser and step are all that a checkpoint holds, and a resumed run on one CPU process repeats
+the losses of an uninterrupted one exactly.
+"""
+
+from __future__ import annotations
+
+import math
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.utils.data import DataLoader
+from tqdm import tqdm
+
+from keypointnet.checkpoints import (
+    build_model,
+    load_optimizer,
+    load_weights,
+    optimizer_tensors,
+    read_checkpoint,
+    save_checkpoint,
+)
+from keypointnet.config import ConfigError, OptimConfig, StoreConfig, TrainConfig, to_yaml
+from keypointnet.distributed import Processes
+from keypointnet.evaluation import evaluate
+from keypointnet.model import KeypointNet
+from keypointnet.objective import gt_flag_share, pair_losses
+from keypointnet.runlog import RunLog
+from keypointnet.views.augmentation import augment
+from keypointnet.views.pairs import ModelViews, PairBatch, PairDataset, PairSampler, open_models
+
+
+class TrainingError(RuntimeError):
+    """Training cannot go on; the message names the step and the models of its batch."""
+
+
+def learning_rate(step: int, config: OptimConfig) -> float:
+    """The learning rate of a step, counted from 0."""
+    if config.schedule == "constant":
+        return config.learning_rate
+    warmup = max(1, round(config.warmup * config.steps))
+    if step < warmup:
+        return config.learning_rate * (step + 1) / warmup
+    progress = (step - warmup) / max(1, config.steps - warmup)
+    return config.learning_rate * 0.5 * (1 + math.cos(math.pi * min(progress, 1.0)))
+
+
+def resolve_autocast(amp: str, device: torch.device) -> torch.autocast | None:
+    """The autocast context of a run, or None for float32.
+
+    Args:   amp: "bf16", "off" or "auto" (bf16 where the processor multiplies it natively).
+    Raises: ConfigError: another value.
+    """
+    if amp not in ("auto", "bf16", "off"):
+        raise ConfigError(f"run.amp: expected 'auto', 'bf16' or 'off', got {amp!r}")
+    wanted = amp == "bf16" or (amp == "auto" and _has_native_bf16(device))
+    return torch.autocast(device.type, torch.bfloat16) if wanted else None
+
+
+def _has_native_bf16(device: torch.device) -> bool:
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    cpuinfo = Path("/proc/cpuinfo")
+    flags = cpuinfo.read_text() if cpuinfo.exists() else ""
+    return "avx512_bf16" in flags or "amx_bf16" in flags
+
+
+class Trainer:
+    """One training run, from configuration to checkpoints.
+
+    OUT/ (`run.out`) gets config.yaml, metrics.jsonl, TensorBoard files, pictures, and
+    checkpoints/{last,best}.safetensors.
+
+    Args:   config: see `keypointnet.config`.
+            resume: go on from OUT/checkpoints/last.safetensors; without one, start.
+            overfit: train on the first batch alone, without augmentation (does it learn at all?).
+    Raises: ConfigError: a value that makes no sense, or an OUT that has a run in it already.
+            ValueError: stores that do not fit (see `keypointnet.views.pairs`).
+    """
+
+    def __init__(
+        self,
+        config: TrainConfig,
+        *,
+        resume: bool = False,
+        overfit: bool = False,
+        processes: Processes | None = None,
+    ) -> None:
+        _check(config)
+        self.config, self.overfit = config, overfit
+        self.processes = processes or Processes.alone(config.run.device)
+        self.device = self.processes.device
+        self.out = Path(config.run.out)
+        self.last = self.out / "checkpoints" / "last.safetensors"
+        self.best = self.out / "checkpoints" / "best.safetensors"
+        if self.last.exists() and not resume:
+            raise ConfigError(
+                f"run.out: {self.out} holds a run already; go on with --resume, or choose another"
+            )
+        self.train_models = _open(config.data.train, config.data.image_size)
+        self.test_models = _open(config.data.test, config.data.image_size)
+        self.dataset = PairDataset(self.train_models, seed=config.run.seed)
+
+        torch.manual_seed(config.run.seed)
+        self.autocast = resolve_autocast(config.run.amp, self.device)
+        memory_format = (
+            torch.channels_last if config.run.channels_last else torch.contiguous_format
+        )
+        self.model: KeypointNet = build_model(config).to(
+            self.device,
+            memory_format=memory_format,  # type: ignore[call-overload]
+        )
+        self.averaged: AveragedModel | None = None
+        if config.optim.ema_decay > 0:
+            self.averaged = AveragedModel(
+                self.model,
+                multi_avg_fn=get_ema_multi_avg_fn(config.optim.ema_decay),
+                use_buffers=True,
+            )
+        self.optimizer = torch.optim.AdamW(
+            self.model.parameters(),
+            lr=config.optim.learning_rate,
+            weight_decay=config.optim.weight_decay,
+        )
+        self.step, self.best_mean = 0, math.inf
+        if resume and self.last.exists():
+            self._resume()
+        self.predictor: nn.Module = self.model
+        if self.processes.world_size > 1:
+            ids = [self.device.index] if self.device.type == "cuda" else None
+            self.predictor = DistributedDataParallel(self.model, device_ids=ids)
+
+    def run(self) -> dict[str, Any]:
+        """Trains to the end. Returns the summary of the last evaluation (empty without one).
+
+        Raises: TrainingError: a loss that is not finite.
+                CheckpointError: a checkpoint that could not be written.
+        """
+        config, steps = self.config, self.config.optim.steps
+        main = self.processes.is_main
+        summary: dict[str, Any] = {}
+        log_context = RunLog(self.out, self.step) if main else nullcontext()
+        bar = tqdm(total=steps, initial=self.step, desc="train", unit="step", disable=not main)
+        with log_context as log, bar:
+            if main:
+                (self.out / "config.yaml").write_text(to_yaml(config))
+            batches = self._batches()
+            while self.step < steps:
+                waited = time.perf_counter()
+                batch = next(batches)
+                started = time.perf_counter()
+                terms = self._train_step(batch)
+                self.step += 1
+                bar.update()
+                if log is not None and self.step % config.run.log_every == 0:
+                    values = {name: float(value) for name, value in terms.items()}
+                    values["lr"] = learning_rate(self.step - 1, config.optim)
+                    values["gt_flag_share"] = gt_flag_share(self.step - 1, config.loss)
+                    values["seconds"] = time.perf_counter() - waited
+                    values["seconds_waiting"] = started - waited
+                    log.scalars("train", self.step, values)
+                    bar.set_postfix_str(
+                        f"loss {values['total']:.3f}, pose {math.degrees(values['pose']):.1f}°"
+                        + (f", held out {summary['mean_deg']:.1f}°" if summary else "")
+                    )
+                last = self.step == steps
+                if self.test_models and (self.step % config.run.eval_every == 0 or last):
+                    if log is not None:
+                        summary = self._evaluate(log)
+                    self.processes.wait()
+                if main and (self.step % config.run.checkpoint_every == 0 or last):
+                    self._save()
+        return summary
+
+    def evaluated_model(self) -> KeypointNet:
+        """The network whose numbers count: the averaged one where there is one."""
+        if self.averaged is None:
+            return self.model
+        module = self.averaged.module
+        assert isinstance(module, KeypointNet)
+        return module
+
+    def _batches(self) -> Iterator[PairBatch]:
+        config, processes = self.config, self.processes
+        sampler = PairSampler(
+            len(self.dataset),
+            config.optim.pairs_per_step,
+            seed=config.run.seed,
+            first_step=0 if self.overfit else self.step,
+            rank=processes.rank,
+            world_size=processes.world_size,
+        )
+        if self.overfit:
+            keys = next(iter(sampler))
+            batch = self.dataset.collate([self.dataset[key] for key in keys])
+            while True:
+                yield self._to_device(batch)
+        loader: DataLoader[Any] = DataLoader(
+            self.dataset,
+            batch_sampler=sampler,  # type: ignore[arg-type]  # any iterable of key lists will do
+            num_workers=config.data.workers,
+            collate_fn=self.dataset.collate,
+            prefetch_factor=4 if config.data.workers else None,
+            multiprocessing_context="spawn" if config.data.workers else None,
+            pin_memory=self.device.type == "cuda",
+        )
+        for batch in loader:
+            yield self._to_device(batch)
+
+    def _to_device(self, batch: PairBatch) -> PairBatch:
+        return batch._replace(
+            rgba=batch.rgba.to(self.device, non_blocking=True),
+            T_world2cam=batch.T_world2cam.to(self.device, non_blocking=True),
+            K=batch.K.to(self.device, non_blocking=True),
+        )
+
+    def _train_step(self, batch: PairBatch) -> dict[str, Tensor]:
+        config = self.config
+        state = np.random.SeedSequence([config.run.seed, self.step, self.processes.rank])
+        generator = torch.Generator(self.device)
+        generator.manual_seed(int(state.generate_state(1, np.uint64)[0] >> 1))
+        if not self.overfit:
+            batch = augment(batch, config.data.augmentation, generator)
+        self.model.train()
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate(self.step, config.optim)
+        terms = pair_losses(
+            self.predictor,
+            batch,
+            config.loss,
+            step=self.step,
+            generator=generator,
+            autocast=self.autocast,
+        )
+        self.optimizer.zero_grad(set_to_none=True)
+        terms["total"].backward()
+        norm = nn.utils.clip_grad_norm_(self.model.parameters(), config.optim.gradient_norm)
+        if not (torch.isfinite(terms["total"]) and torch.isfinite(norm)):
+            bad = [name for name, value in terms.items() if not torch.isfinite(value)]
+            raise TrainingError(
+                f"step {self.step + 1}: "
+                f"{'the gradient' if not bad else 'loss ' + ', '.join(bad)} is not finite; models "
+                f"of the batch: {', '.join(sorted(set(batch.models)))}. The last checkpoint is "
+                f"intact: {self.last if self.last.exists() else 'none was written yet'}"
+            )
+        self.optimizer.step()
+        if self.averaged is not None:
+            self.averaged.update_parameters(self.model)
+        return terms
+
+    def _evaluate(self, log: RunLog) -> dict[str, Any]:
+        model = self.evaluated_model()
+        result = evaluate(model, self.test_models, pairs_per_model=self.config.run.eval_pairs)
+        summary = result.summary()
+        log.scalars("test", self.step, summary)
+        log.keypoint_picture(self.step, model, self.test_models)
+        if result.mean_deg < self.best_mean:
+            self.best_mean = result.mean_deg
+            save_checkpoint(
+                self.best,
+                {"model": model.state_dict()},
+                step=self.step,
+                config=self.config,
+                metrics=summary,
+            )
+        return summary
+
+    def _save(self) -> None:
+        groups = {
+            "model": self.model.state_dict(),
+            "optimizer": optimizer_tensors(self.optimizer, self.model),
+        }
+        if self.averaged is not None:
+            groups["ema"] = self.averaged.module.state_dict()
+        metrics = {"best_mean_deg": self.best_mean}
+        save_checkpoint(self.last, groups, step=self.step, config=self.config, metrics=metrics)
+
+    def _resume(self) -> None:
+        checkpoint = read_checkpoint(self.last)
+        load_weights(self.model, checkpoint.groups["model"], self.last)
+        load_optimizer(self.optimizer, self.model, checkpoint.groups.get("optimizer", {}))
+        if self.averaged is not None:
+            if "ema" not in checkpoint.groups:
+                raise ConfigError(
+                    f"optim.ema_decay: {self.last} has no averaged weights to go on with; "
+                    "resume with optim.ema_decay=0 or start anew"
+                )
+            load_weights(self.averaged.module, checkpoint.groups["ema"], self.last)
+            self.averaged.n_averaged.fill_(checkpoint.step)
+        self.step = checkpoint.step
+        self.best_mean = float(checkpoint.metrics.get("best_mean_deg", math.inf))
+
+
+def _open(stores: list[StoreConfig], image_size: int) -> list[ModelViews]:
+    return [
+        entry
+        for store in stores
+        for entry in open_models(store.path, store.subset, (image_size, image_size))
+    ]
+
+
+def _check(config: TrainConfig) -> None:
+    legal = {
+        "data.train": (bool(config.data.train), "at least one view store"),
+        "optim.schedule": (config.optim.schedule in ("constant", "one_cycle"), "constant | one_cycle"),
+        "loss.variant": (config.loss.variant in ("paper", "released"), "paper | released"),
+        "optim.steps": (config.optim.steps > 0, "a positive number"),
+        "optim.pairs_per_step": (config.optim.pairs_per_step > 0, "a positive number"),
+        "data.image_size": (
+            config.data.image_size % config.model.downsample == 0,
+            f"a multiple of model.downsample = {config.model.downsample}",
+        ),
+    }
+    for key, (ok, expected) in legal.items():
+        if not ok:
+            section, name = key.split(".")
+            value = getattr(getattr(config, section), name)
+            raise ConfigError(f"{key}: expected {expected}, got {value!r}")
+    free = shutil.disk_usage(Path(config.run.out).absolute().anchor).free
+    if free < 50e6:
+        raise ConfigError(f"run.out: only {free / 1e6:.0f} MB are free on its disk")

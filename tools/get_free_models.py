@@ -1,0 +1,49 @@
+"""Fetch free models of a class and convert them to ShapeNetCore's layout.
+
+get_free_models.py chairs data/models/chairs
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from keypointnet.shapenet.debian_packages import PackageError
+from keypointnet.shapenet.free_models import CLASSES, fetch_free_models
+
+
+def main() -> int:
+    """Parse, fetch, print what was kept and what was left out."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("name", metavar="CLASS", choices=sorted(CLASSES), help="%(choices)s")
+    parser.add_argument("out", metavar="OUT", type=Path, help="folder to write")
+    parser.add_argument("--cache", type=Path, help="folder for the packages (default OUT/.cache)")
+    parser.add_argument(
+        "--deb", type=Path, action="append", default=[], help="a package fetched by hand; repeatable"
+    )
+    parser.add_argument(
+        "--more",
+        "--more-seats",
+        action="store_true",
+        help="also what is good for training only: sofas and other seats; further liveries",
+    )
+    args = parser.parse_args()
+    try:
+        report = fetch_free_models(args.name, args.out, args.cache, args.deb, args.more)
+    except (PackageError, ValueError) as error:
+        print(f"get_free_models: {error}", file=sys.stderr)
+        return 1
+    print(f"{report['models']} models in {args.out}: {report['train']} train, {report['test']} test")
+    for key, value in report.items():
+        if value and isinstance(value, dict):
+            print(f"{key}:")
+            for model, reason in value.items():
+                print(f"  {model}: {reason}")
+        elif value and isinstance(value, list):
+            print(f"{key}: {', '.join(value)}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

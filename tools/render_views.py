@@ -1,0 +1,179 @@
+#!/usr/bin/env python
+"""Render views of models into a store that train_kp.py and eval_kp.py read.
+
+    tools/render_views.py ShapeNetCore.v2/03001627 views/chairs --workers 8
+    tools/render_views.py meshes/ views/mine --views 60 --size 64
+    tools/render_views.py chair:300 views/parametric
+    tools/render_views.py ShapeNetCore.v2 views/all --shard $SLURM_ARRAY_TASK_ID/100
+
+A run that was stopped goes on where it was when the same command is given again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import sys
+from pathlib import Path
+
+from tqdm import tqdm
+
+from keypointnet.views.cameras import CameraRange
+from keypointnet.views.generate import RenderSettings, plan_jobs, prepare_store
+from keypointnet.views.sources import find_sources
+from keypointnet.views.storage import StorageError, read_json, write_json
+from keypointnet.views.workers import Outcome, WorkerError, render_jobs
+
+
+def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
+    """The command line."""
+    paper = CameraRange()
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    add("models", help="a ShapeNetCore tree, a folder of meshes, or FAMILY:N or FAMILY:START-END")
+    add("out", type=Path, help="the store's folder")
+    add("--views", type=int, default=200, help="views of each model (200)")
+    add("--size", type=_size, default=(128, 128), help="pixels, N or HxW (128)")
+    add("--workers", type=int, default=len(os.sched_getaffinity(0)), help="processes (all cores)")
+    add("--shard", type=_shard, default=(0, 1), metavar="I/N", help="part I of N, from 0")
+    add("--seed", type=int, default=0)
+    add("--limit", type=int, help="only the first so many models")
+    add("--variants", type=int, default=0, help="deformed and recoloured copies of each model (0)")
+    add("--variation", type=float, default=1.0, help="how strongly the copies differ (1)")
+    add("--distance", type=float, default=paper.distance, help="of the camera (30)")
+    add("--fov", type=float, default=paper.fov_deg, help="horizontal, degrees (5)")
+    for name, about in (("elevation", "above ground"), ("roll", "of the camera")):
+        low_high = getattr(paper, f"{name}_deg")
+        add(
+            f"--{name}",
+            type=float,
+            nargs=2,
+            default=low_high,
+            metavar=("MIN", "MAX"),
+            help=f"{about}, degrees {low_high}",
+        )
+    add("--shift", type=float, default=paper.shift, help="of the camera, each axis (0.2)")
+    add("--lights", choices=("paper", "random"), default="paper")
+    add(
+        "--background",
+        type=_background,
+        default=None,
+        metavar="transparent|R,G,B",
+        help="a colour (0-255 each) makes pictures without a mask, not for training (transparent)",
+    )
+    add("--timeout", type=float, default=600.0, help="seconds for one model's views (600)")
+    return parser.parse_args(arguments)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Render, print what failed. Returns the exit code: 1 when nothing could be rendered."""
+    args = parse_arguments(arguments)
+    try:
+        settings = RenderSettings(
+            size=args.size,
+            views=_positive("--views", args.views),
+            seed=args.seed,
+            cameras=CameraRange(
+                distance=args.distance,
+                fov_deg=args.fov,
+                elevation_deg=tuple(args.elevation),
+                roll_deg=tuple(args.roll),
+                shift=args.shift,
+            ),
+            lights=args.lights,
+            background=args.background,
+            variation=args.variation,
+        )
+        sources = find_sources(args.models)
+        prepare_store(args.out, settings)
+        jobs, present = plan_jobs(sources, args.out, args.variants, args.shard, args.limit)
+        _copy_split(Path(args.models), args.out)
+        workers = min(_positive("--workers", args.workers), max(1, len(jobs)))
+    except (ValueError, StorageError, OSError) as error:
+        print(f"render_views: {error}", file=sys.stderr)
+        return 2
+
+    if present:
+        print(f"{present} models and variants are there already")
+    done: list[Outcome] = []
+    failed: list[Outcome] = []
+    total = settings.views * sum(len(job.variants) for job in jobs)
+    try:
+        with tqdm(total=total, unit="view", smoothing=0.05, disable=not jobs) as bar:
+            for outcome in render_jobs(jobs, args.out, settings, workers, args.timeout):
+                (done if outcome.error is None else failed).append(outcome)
+                bar.update(settings.views)
+    except WorkerError as error:
+        print(f"render_views: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("stopped; the same command goes on from here", file=sys.stderr)
+        return 130
+    report(args.out, args.shard, done, failed)
+    return 1 if failed and not done and not present else 0
+
+
+def report(out: Path, shard: tuple[int, int], done: list[Outcome], failed: list[Outcome]) -> None:
+    """Print what failed or was repaired, and write it beside the views, a file for each shard."""
+    index, n = shard
+    suffix = ".json" if n == 1 else f"-{index}of{n}.json"
+    failures = {outcome.id: outcome.error for outcome in sorted(failed, key=lambda o: o.id)}
+    notes = {outcome.id: list(outcome.notes) for outcome in done if outcome.notes}
+    if failures:
+        write_json(out / f"failures{suffix}", failures)
+    else:
+        (out / f"failures{suffix}").unlink(missing_ok=True)
+    if notes:
+        known = read_json(out / f"notes{suffix}") or {}
+        write_json(out / f"notes{suffix}", dict(sorted((known | notes).items())))
+        print(f"{len(notes)} read with a repair or an omission, see {out / f'notes{suffix}'}")
+    if failures:
+        print(f"{len(done)} rendered, {len(failures)} failed, see {out / f'failures{suffix}'}:")
+        for model_id, reason in failures.items():
+            print(f"  {model_id}: {reason}")
+    else:
+        print(f"{len(done)} rendered, none failed")
+
+
+def _copy_split(models: Path, out: Path) -> None:
+    """The split of the models is the split of their views."""
+    split = models / "split.json"
+    if split.is_file():
+        (out / "split.json").write_bytes(split.read_bytes())
+
+
+def _positive(name: str, value: int) -> int:
+    if value < 1:
+        raise ValueError(f"{name} must be at least 1, got {value}")
+    return value
+
+
+def _size(text: str) -> tuple[int, int]:
+    match = re.fullmatch(r"(\d+)(?:x(\d+))?", text)
+    if match is None or int(match[1]) < 1 or int(match[2] or 1) < 1:
+        raise argparse.ArgumentTypeError(f"expected pixels as 128 or 96x128 (HxW), got {text!r}")
+    return int(match[1]), int(match[2] or match[1])
+
+
+def _shard(text: str) -> tuple[int, int]:
+    match = re.fullmatch(r"(\d+)/(\d+)", text)
+    if match is None or int(match[1]) >= int(match[2]):
+        raise argparse.ArgumentTypeError(f"expected I/N with I from 0 to N - 1, got {text!r}")
+    return int(match[1]), int(match[2])
+
+
+def _background(text: str) -> tuple[int, int, int] | None:
+    if text == "transparent":
+        return None
+    match = re.fullmatch(r"(\d+),(\d+),(\d+)", text)
+    if match is None or max(map(int, match.groups())) > 255:
+        raise argparse.ArgumentTypeError(f"expected transparent or 255,255,255, got {text!r}")
+    red, green, blue = map(int, match.groups())
+    return red, green, blue
+
+
+if __name__ == "__main__":
+    sys.exit(main())
