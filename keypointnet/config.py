@@ -44,6 +44,10 @@ class LossConfig:
     silhouette: float = 1.0
     orientation: float = 1.0
     variance: float = 0.5
+    anchor: float = 0.0
+    """Weight of `losses.anchor_loss` in the first step; the paper has no such term."""
+    anchor_steps: int = 0
+    """Steps in which that weight falls, linearly, to 0."""
     separation_delta: float = 0.05
     pose_noise: float = 0.1
     """Standard deviation, in object units, of the noise in Procrustes during training."""
@@ -71,6 +75,11 @@ class DataConfig:
     """Height and width of the views, in pixels."""
     workers: int = 1
     """Processes that load pairs, for each training process; 0 loads in the training process."""
+    first_angle_deg: float = 180.0
+    """How far the two views of a pair may be apart in the first step. Near views match by looks
+    alone, which leads off the plateau where no pose is right; 180, the paper's, bounds nothing."""
+    angle_steps: int = 0
+    """Steps in which that bound grows, linearly, to 180°."""
     augmentation: AugmentationConfig = field(default_factory=AugmentationConfig)
 
 

@@ -105,3 +105,14 @@ def orientation_loss(uv_pred: Tensor, uv_gt: Tensor) -> Tensor:
     Source:  Suwajanakorn et al. 2018, section 4.
     """
     return (uv_pred - uv_gt).square().mean()
+
+
+def anchor_loss(uvz_pred: Tensor, uvz_gt: Tensor) -> Tensor:
+    """Mean squared distance of keypoints to projected points that are fixed in the object frame.
+
+    Not in the paper. It is to all keypoints what `orientation_loss` is to two points, asks for
+    nothing but the cameras, and is switched off after the first part of training.
+
+    Args:    uvz_pred, uvz_gt: (B, N, 3) of (u, v, z).
+    """
+    return (uvz_pred - uvz_gt).square().sum(-1).mean()

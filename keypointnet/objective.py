@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import torch
@@ -23,6 +24,23 @@ from keypointnet.views.pairs import PairBatch
 
 AXIS_POINTS = ((1.0, 0.0, 0.0), (-1.0, 0.0, 0.0))
 """The two points of the object frame whose projections tell its orientation."""
+
+
+def anchor_points(n: int) -> Tensor:
+    """n points spread over a sphere of radius 0.4 about the object's centre (a Fibonacci lattice).
+
+    Returns: (n, 3), object frame.
+    """
+    i = torch.arange(n, dtype=torch.float32) + 0.5
+    y = 1 - 2 * i / n
+    angle = math.pi * (3 - math.sqrt(5)) * i
+    ring = (1 - y**2).sqrt()
+    return 0.4 * torch.stack([ring * angle.cos(), y, ring * angle.sin()], dim=-1)
+
+
+def anchor_share(step: int, config: LossConfig) -> float:
+    """Weight of the anchor term at a step: 1, falling linearly to 0 at `anchor_steps`."""
+    return max(1.0 - step / config.anchor_steps, 0.0) if config.anchor_steps > 0 else 0.0
 
 
 def gt_flag_share(step: int, config: LossConfig) -> float:
@@ -100,5 +118,10 @@ def pair_losses(
     }
     if prediction.orientation_uv is not None:
         terms["orientation"] = 2 * losses.orientation_loss(prediction.orientation_uv, axis_uv)
+    share = anchor_share(step, config)
+    if config.anchor > 0 and share > 0:
+        anchors = anchor_points(uvz0.shape[1]).to(rgba).expand(len(rgba), -1, -1)
+        anchors = transform_points(T_world2cam.flatten(0, 1), anchors)
+        terms["anchor"] = share * losses.anchor_loss(prediction.uvz, project(anchors, K.flatten(0, 1)))
     terms["total"] = torch.stack([getattr(config, k) * v for k, v in terms.items()]).sum()
     return terms

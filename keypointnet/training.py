@@ -31,7 +31,7 @@ from keypointnet.checkpoints import (
     read_checkpoint,
     save_checkpoint,
 )
-from keypointnet.config import ConfigError, OptimConfig, StoreConfig, TrainConfig, to_yaml
+from keypointnet.config import ConfigError, DataConfig, OptimConfig, StoreConfig, TrainConfig, to_yaml
 from keypointnet.distributed import Processes
 from keypointnet.evaluation import evaluate
 from keypointnet.model import KeypointNet
@@ -54,6 +54,12 @@ def learning_rate(step: int, config: OptimConfig) -> float:
         return config.learning_rate * (step + 1) / warmup
     progress = (step - warmup) / max(1, config.steps - warmup)
     return config.learning_rate * 0.5 * (1 + math.cos(math.pi * min(progress, 1.0)))
+
+
+def pair_angle_deg(step: int, config: DataConfig) -> float:
+    """How far the views of a pair may be apart at a step: from `first_angle_deg` to 180."""
+    share = min(step / config.angle_steps, 1.0) if config.angle_steps > 0 else 1.0
+    return config.first_angle_deg + (180.0 - config.first_angle_deg) * share
 
 
 def resolve_autocast(amp: str, device: torch.device) -> torch.autocast | None:
@@ -200,6 +206,7 @@ class Trainer:
             first_step=0 if self.overfit else self.step,
             rank=processes.rank,
             world_size=processes.world_size,
+            max_angle_deg=lambda step: pair_angle_deg(step, config.data),
         )
         if self.overfit:
             keys = next(iter(sampler))

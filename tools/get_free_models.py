@@ -20,7 +20,11 @@ def main() -> int:
     parser.add_argument("out", metavar="OUT", type=Path, help="folder to write")
     parser.add_argument("--cache", type=Path, help="folder for the packages (default OUT/.cache)")
     parser.add_argument(
-        "--deb", type=Path, action="append", default=[], help="a package fetched by hand; repeatable"
+        "--deb",
+        type=Path,
+        action="append",
+        default=[],
+        help="a package fetched by hand; repeatable",
     )
     parser.add_argument(
         "--more",
@@ -34,14 +38,15 @@ def main() -> int:
     except (PackageError, ValueError) as error:
         print(f"get_free_models: {error}", file=sys.stderr)
         return 1
-    print(f"{report['models']} models in {args.out}: {report['train']} train, {report['test']} test")
-    for key, value in report.items():
-        if value and isinstance(value, dict):
+    counts = f"{report['train']} train, {report['test']} test"
+    print(f"{report['models']} models in {args.out}: {counts}")
+    for key in ("left out", "failed"):
+        reasons = report[key]
+        if isinstance(reasons, dict) and reasons:
             print(f"{key}:")
-            for model, reason in value.items():
+            for model, reason in reasons.items():
                 print(f"  {model}: {reason}")
-        elif value and isinstance(value, list):
-            print(f"{key}: {', '.join(value)}")
+    print(f"creators and licences: {args.out / 'ATTRIBUTION.md'}")
     return 0
 
 

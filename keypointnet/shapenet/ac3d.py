@@ -34,7 +34,7 @@ class _Object:
 
 @dataclass(frozen=True)
 class _Surfaces:
-    """S surfaces of one object. kinds, materials, counts: (S,); refs: (sum counts, 3) index, u, v."""
+    """S surfaces of an object: kinds, materials, counts (S,); refs (sum counts, 3): index, u, v."""
 
     kinds: np.ndarray
     materials: np.ndarray

@@ -40,7 +40,7 @@ _PART = re.compile(
 _EFFECT = re.compile(
     r"prop.?(disc|disk|blur|turn|.*fast)|fast.?prop|prplr-disk|propellerdisk|blur|disqueHelice"
     r"|halo|glow|flare|flame|condens|light.?cone|(light|beacon|strobe)\w*[-.]?on\b|^shadow"
-    r"|StarterRope|rotating_fan|GiroHelice|^Chute$|^Propeller\.2$",
+    r"|StarterRope|rotating_fan|GiroHelice|^Chute$|^Propeller\.2$|^Chocks",
     re.IGNORECASE,
 )
 

@@ -137,21 +137,12 @@ def wheels_of(xml: bytes) -> list[tuple[np.ndarray, float, float, float]]:
 
 def wheel_soup(centre: np.ndarray, radius: float, rim: float, width: float) -> Soup:
     """A tyre and a rim: a closed cylinder about the z axis with a lighter disc on either side."""
-    angle = np.arange(WHEEL_SIDES) * (2 * np.pi / WHEEL_SIDES)
-    circle = np.stack([np.cos(angle), np.sin(angle), np.zeros(WHEEL_SIDES)], axis=1)
-    following = np.roll(circle, -1, axis=0)
-    half = np.array([0.0, 0.0, width / 2])
-    tyre, rims = [], []
-    tyre += [_triangles(circle * radius - half, following * radius - half, following * radius + half)]
-    tyre += [_triangles(circle * radius - half, following * radius + half, circle * radius + half)]
-    for side in (-1.0, 1.0):
-        edge = side * half
-        sunk = side * half * 0.85
-        tyre += [_triangles(circle * radius + edge, following * radius + edge, circle * rim + edge)]
-        tyre += [_triangles(circle * rim + edge, following * radius + edge, following * rim + edge)]
-        tyre += [_triangles(circle * rim + edge, following * rim + edge, circle * rim + sunk)]
-        tyre += [_triangles(circle * rim + sunk, following * rim + edge, following * rim + sunk)]
-        rims += [_triangles(circle * rim + sunk, following * rim + sunk, np.zeros_like(circle) + sunk)]
+    tyre = _band(radius, -width / 2, radius, width / 2)
+    rims = []
+    for z in (-width / 2, width / 2):
+        sunk = 0.85 * z
+        tyre += _band(radius, z, rim, z) + _band(rim, z, rim, sunk)
+        rims += _band(rim, sunk, 0.0, sunk)
     corners = np.concatenate(tyre + rims) + centre
     n_tyre = sum(len(part) for part in tyre)
     rgba = np.empty((len(corners), 3, 4), np.uint8)
@@ -160,8 +151,14 @@ def wheel_soup(centre: np.ndarray, radius: float, rim: float, width: float) -> S
     return Soup(corners, rgba, np.zeros((len(corners), 3, 2)), plain, [])
 
 
-def _triangles(a: np.ndarray, b: np.ndarray, c: np.ndarray) -> np.ndarray:
-    return np.stack([a, b, c], axis=1)
+def _band(radius_a: float, z_a: float, radius_b: float, z_b: float) -> list[np.ndarray]:
+    """Triangles between two circles about the z axis; either may be a point."""
+    angle = np.arange(WHEEL_SIDES) * (2 * np.pi / WHEEL_SIDES)
+    circle = np.stack([np.cos(angle), np.sin(angle), np.zeros(WHEEL_SIDES)], axis=1)
+    a = circle * radius_a + [0.0, 0.0, z_a]
+    b = circle * radius_b + [0.0, 0.0, z_b]
+    next_a, next_b = np.roll(a, -1, axis=0), np.roll(b, -1, axis=0)
+    return [np.stack([a, next_a, next_b], axis=1), np.stack([a, next_b, b], axis=1)]
 
 
 def _joined(body: Soup, parts: list[Soup]) -> Soup:

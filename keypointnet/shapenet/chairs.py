@@ -12,9 +12,9 @@ _SEAT = re.compile(r"sofa|couch|bench|puff|toilets unit|class seat|lounge", re.I
 
 # catalogue id -> why it is not among the chairs that are split into training and test
 NOT_CHAIRS: dict[str, str] = {
-    "Blend Swap CC-BY#wheelchair": "a wheelchair: its wheels hide legs, seat and arms",
-    "Blend Swap CC-BY#green_stool": "a round stool without back: it has no front to be right about",
-    "Blend Swap CC-0#stool2": "a round stool without back: it has no front to be right about",
+    "Blend Swap CC-BY#wheelchair": "a wheelchair: wheels hide legs, seat and arms (--more has it)",
+    "Blend Swap CC-BY#green_stool": "a round stool: it has no front to be right about (--more)",
+    "Blend Swap CC-0#stool2": "a round stool: it has no front to be right about (--more)",
 }
 # catalogue id -> why it is not even good for training
 NOT_SEATS: dict[str, str] = {

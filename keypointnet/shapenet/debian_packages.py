@@ -54,7 +54,9 @@ def unpack_deb(deb: Path, folder: Path) -> None:
     for name, content in _ar_members(deb):
         if name.startswith("data.tar"):
             if name.endswith(".zst"):
-                raise PackageError(f"{deb}: its files are compressed with zstd; unpack with dpkg -x")
+                raise PackageError(
+                    f"{deb}: its files are compressed with zstd; unpack with dpkg -x"
+                )
             plain = lzma.decompress(content) if name.endswith(".xz") else content
             with tarfile.open(fileobj=BytesIO(plain)) as archive:
                 archive.extractall(folder, filter="data")
@@ -74,15 +76,23 @@ def _downloaded(package: str, cache: Path) -> Path:
     apt = shutil.which("apt-get")
     if apt is None:
         raise PackageError(f"this machine has no apt-get: {by_hand}")
+    partial = cache / f"{package}.download"  # so that an interrupted one is never taken for whole
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir()
     print(f"downloading {package} …", flush=True)
-    done = subprocess.run([apt, "-q", "download", package], cwd=cache, capture_output=True, text=True)
-    present = sorted(cache.glob(f"{package}_*.deb"))
-    if done.returncode or not present:
+    done = subprocess.run(
+        [apt, "-q", "download", package], cwd=partial, capture_output=True, text=True
+    )
+    fetched = sorted(partial.glob(f"{package}_*.deb"))
+    if done.returncode or not fetched:
         reason = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
         raise PackageError(
             f"apt-get download {package} failed ({reason}): run `apt-get update` once, or {by_hand}"
         )
-    return present[-1]
+    target = cache / fetched[-1].name
+    os.replace(fetched[-1], target)
+    shutil.rmtree(partial)
+    return target
 
 
 def _ar_members(path: Path) -> Iterator[tuple[str, bytes]]:

@@ -28,6 +28,7 @@ from keypointnet.shapenet.splits import (
 from keypointnet.shapenet.writing import write_shapenet_model
 
 SALT = "kp2seg"
+DUPLICATES = "left out of training as near-duplicates of test models"
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,7 @@ class FreeClass:
     packages: tuple[str, ...]
     candidates: Callable[[dict[str, Path], bool], list[Candidate]]
     n_test: int
+    left_out: dict[str, str]  # what the packages offer and the class does not take, with reasons
 
 
 def fetch_free_models(
@@ -74,7 +76,9 @@ def fetch_free_models(
     offered = wanted.candidates(folders, more)
     kept, failed = _convert(offered, out / wanted.synset, cache / "scratch")
     attribution = {f"{wanted.synset}/{c.id}": c.attribution for c in kept}
-    split, duplicates = _split(wanted, kept, out)
+    rule = f"{SALT}-{name}, {wanted.n_test} for test, near-duplicates within {NEAR_DUPLICATE}"
+    known = _known_split(out, rule, set(attribution))
+    split, duplicates = known or _split(wanted, kept, out)
     write_json(out / "attribution.json", attribution)
     (out / "ATTRIBUTION.md").write_text(attribution_page(name, attribution), encoding="utf-8")
     write_json(out / "split.json", split)
@@ -83,7 +87,9 @@ def fetch_free_models(
         "train": len(split["train"]),
         "test": len(split["test"]),
         "failed": failed,
-        "left out of training as near-duplicates of test models": duplicates,
+        "left out": wanted.left_out,
+        DUPLICATES: duplicates,
+        "split rule": rule,
     }
     write_json(out / "report.json", report)
     return report
@@ -111,12 +117,26 @@ def _convert(
     return kept, failed
 
 
+def _known_split(
+    out: Path, rule: str, ids: set[str]
+) -> tuple[dict[str, list[str]], list[str]] | None:
+    """The split that a former call wrote, if it was made by the same rule for the same models."""
+    try:
+        report = json.loads((out / "report.json").read_text(encoding="utf-8"))
+        split = json.loads((out / "split.json").read_text(encoding="utf-8"))
+        covered = {*split["train"], *split["test"], *report[DUPLICATES]}
+        same = report["split rule"] == rule and covered == ids
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return (split, report[DUPLICATES]) if same else None
+
+
 def _split(
     wanted: FreeClass, kept: Sequence[Candidate], out: Path
 ) -> tuple[dict[str, list[str]], list[str]]:
     """The split; models for training only never change it, and none resembles a test model."""
     signatures = {}
-    for candidate in kept:
+    for candidate in tqdm(kept, desc="comparing shapes", unit="model"):
         name = f"{wanted.synset}/{candidate.id}"
         path = out / name / "models" / "model_normalized.obj"
         signatures[name] = shape_signature(load_model(ModelRef(name, path)))
@@ -163,8 +183,10 @@ def write_json(path: Path, value: object) -> None:
 
 
 def transformed(model: Model, matrix: np.ndarray) -> Model:
-    """The model with a (3, 3) matrix applied to its points, normalised. Normals are left to the
-    reader of what is written."""
+    """The model with a (3, 3) matrix applied to its points, normalised.
+
+    Its normals are not turned: they are not written, and the reader makes its own.
+    """
     for mesh in model.meshes:
         mesh.vertices = np.asarray(mesh.vertices) @ matrix.T
     return normalise_model(model)
@@ -245,11 +267,28 @@ def _torcs_candidate(body: Path) -> Candidate:
 
 
 CLASSES = {
-    "chairs": FreeClass("chairs", "03001627", ("sweethome3d-furniture",), _chair_candidates, 12),
+    "chairs": FreeClass(
+        "chairs",
+        "03001627",
+        ("sweethome3d-furniture",),
+        _chair_candidates,
+        n_test=12,
+        left_out=chairs.NOT_CHAIRS | chairs.NOT_SEATS,
+    ),
     "aeroplanes": FreeClass(
-        "aeroplanes", "02691156", ("flightgear-data-ai",), _aeroplane_candidates, 14
+        "aeroplanes",
+        "02691156",
+        ("flightgear-data-ai",),
+        _aeroplane_candidates,
+        n_test=14,
+        left_out=aeroplanes.NOT_AEROPLANES,
     ),
     "cars": FreeClass(
-        "cars", "02958343", ("sweethome3d-furniture", "torcs-data"), _car_candidates, 6
+        "cars",
+        "02958343",
+        ("sweethome3d-furniture", "torcs-data"),
+        _car_candidates,
+        n_test=6,
+        left_out=cars.NOT_CARS,
     ),
 }

@@ -94,7 +94,7 @@ def surface_look(mesh: trimesh.Trimesh, faces: np.ndarray) -> SurfaceLook:
 
     Args:    faces: (F, 3) int, the mesh's faces, perhaps wound the other way.
     """
-    visual = mesh.visual
+    visual: Any = mesh.visual
     if visual.kind in ("vertex", "face"):
         if visual.kind == "vertex":
             rgba = np.asarray(visual.vertex_colors)[faces]
@@ -109,7 +109,9 @@ def surface_look(mesh: trimesh.Trimesh, faces: np.ndarray) -> SurfaceLook:
         try:
             image = _decoded(image)
         except Exception as error:  # PIL's readers raise many types on a damaged file
-            notes.append(f"texture {name} cannot be decoded ({error}): its material's colour is used")
+            notes.append(
+                f"texture {name} cannot be decoded ({error}): its material's colour is used"
+            )
             image = None
     if image is not None:
         uv = getattr(visual, "uv", None)
@@ -128,8 +130,8 @@ def shrink_image(image: Image.Image) -> Image.Image:
     if max(image.size) <= MAX_TEXTURE_PX:
         return image
     scale = MAX_TEXTURE_PX / max(image.size)
-    size = tuple(max(1, round(side * scale)) for side in image.size)
-    return image.resize(size, Image.Resampling.BOX)
+    width, height = (max(1, round(side * scale)) for side in image.size)
+    return image.resize((width, height), Image.Resampling.BOX)
 
 
 def _existing(path: Path) -> Path | None:

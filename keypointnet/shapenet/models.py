@@ -168,7 +168,7 @@ def normalise_model(model: Model) -> Model:
         normals = np.array(mesh.vertex_normals)
         copy = mesh.copy()
         copy.vertices = points[start:stop]
-        copy.vertex_normals = normals
+        copy.vertex_normals = normals  # type: ignore[method-assign]
         meshes.append(copy)
         start = stop
     return Model(model.id, meshes, list(model.notes))
@@ -236,7 +236,8 @@ def read_ac3d_file(ref: ModelRef) -> tuple[Soup, list[str]]:
 
 def _soup_of_scene(scene: trimesh.Scene, resolver: OwnFolderResolver) -> tuple[Soup, list[str]]:
     """All triangles of a scene, instances placed, with their looks."""
-    corners, rgba, uv, texture, images = [], [], [], [], []
+    corners, rgba, uv, texture = [], [], [], []
+    images: list[Image.Image] = []
     known_images: dict[int, int] = {}
     notes = [f"texture or material file {name} is missing" for name in resolver.missing]
     for node in scene.graph.nodes_geometry:
@@ -248,7 +249,8 @@ def _soup_of_scene(scene: trimesh.Scene, resolver: OwnFolderResolver) -> tuple[S
         if faces.min() < 0 or faces.max() >= len(mesh.vertices):
             raise ModelError("a face names a vertex that does not exist")
         points = np.asarray(mesh.vertices, dtype=np.float64)
-        points = points @ T_mesh2world[:3, :3].T + T_mesh2world[:3, 3]
+        with np.errstate(invalid="ignore"):  # what is not finite is reported with the whole model
+            points = points @ T_mesh2world[:3, :3].T + T_mesh2world[:3, 3]
         if np.linalg.det(T_mesh2world[:3, :3]) < 0:
             faces = faces[:, ::-1]
         look = surface_look(mesh, faces)
@@ -272,4 +274,3 @@ def _soup_of_scene(scene: trimesh.Scene, resolver: OwnFolderResolver) -> tuple[S
         images,
     )
     return soup, notes
-

@@ -80,9 +80,11 @@ def _cut_ears(flat: np.ndarray) -> np.ndarray:
 
 
 def _any_inside(a: np.ndarray, b: np.ndarray, c: np.ndarray, points: np.ndarray) -> bool:
+    """Whether a point other than the corners lies in the triangle or on its edge."""
     inside = (
-        (_cross(b - a, points - a) > 0)
-        & (_cross(c - b, points - b) > 0)
-        & (_cross(a - c, points - c) > 0)
+        (_cross(b - a, points - a) >= 0)
+        & (_cross(c - b, points - b) >= 0)
+        & (_cross(a - c, points - c) >= 0)
     )
-    return bool(inside.any())
+    corner = (points[:, None] == np.stack([a, b, c])).all(axis=2).any(axis=1)
+    return bool((inside & ~corner).any())

@@ -112,7 +112,7 @@ def split_models(
 
     Groups of near-duplicates (and families) are put in the order of sha256(salt + ":" + id), a
     group counting by its members' smallest hash; in that order a group goes to test if it still
-    fits. A group of more than a quarter of the test set never does: it would be most of the mean.
+    fits. Groups of more than a sixth of the test set come last: they would rule the mean.
 
     Args:    ids: distinct.  signatures: of shape_signature, at least for every id.
              threshold, families: see near_duplicates.
@@ -134,15 +134,17 @@ def split_models(
     groups = near_duplicates({name: signatures[name] for name in ids}, threshold, families)
     groups.sort(key=lambda group: min(_hash(salt, name) for name in group))
     test: list[str] = []
-    largest = max(1, n_test // 4)
+    large = max(1, n_test // 6)
+    groups.sort(key=lambda group: len(group) > large)  # stable: large ones last
     for group in groups:
-        if len(test) + len(group) <= n_test and len(group) <= largest:
+        if len(test) + len(group) <= n_test and len(group) < len(ids):
             test += group
     if len(test) != n_test:
         sizes = sorted((len(group) for group in groups), reverse=True)
+        possible = f"ask for {len(test)} or " if test else ""
         raise ValueError(
             f"split_models: groups of near-duplicates of sizes {sizes[:8]} cannot make up a test "
-            f"set of {n_test} (got to {len(test)}); ask for {len(test)} or lower the threshold"
+            f"set of {n_test} (got to {len(test)}); {possible}lower the threshold"
         )
     return {"train": sorted(set(ids) - set(test)), "test": sorted(test)}
 

@@ -104,7 +104,9 @@ def clean_faces(soup: Soup, tolerance: float = 1e-6) -> Soup:
     return soup.keep(np.sort(order[first]))
 
 
-def crease_normals(corners: np.ndarray, ids: np.ndarray, crease_deg: float = CREASE_DEG) -> np.ndarray:
+def crease_normals(
+    corners: np.ndarray, ids: np.ndarray, crease_deg: float = CREASE_DEG
+) -> np.ndarray:
     """Normal of every corner: smooth over faces that meet within the crease angle, else flat.
 
     A corner's normal is the mean of the face normals at its point, weighted by the angle there,
@@ -128,7 +130,7 @@ def crease_normals(corners: np.ndarray, ids: np.ndarray, crease_deg: float = CRE
     start, count = start[small], count[small]
     # every ordered pair (me, other) of corners at one point
     fan_of_me = np.repeat(np.arange(len(start)), count)
-    me = order[np.concatenate([np.arange(0)] + [_ranges(start, count)])]
+    me = order[_ranges(start, count)]
     repeats = count[fan_of_me]
     pair_me = np.repeat(me, repeats)
     pair_other = order[_ranges(start[fan_of_me], repeats)]
@@ -172,6 +174,7 @@ def build_meshes(soup: Soup, crease_deg: float = CREASE_DEG) -> list[trimesh.Tri
         turn = (direction[:, 0] * 1024 + direction[:, 1]) * 1024 + direction[:, 2]
         key = _pair_ids(_pair_ids(ids[chosen].reshape(-1), look), turn)
         _, first, faces = np.unique(key, return_index=True, return_inverse=True)
+        visual: ColorVisuals | TextureVisuals
         if texture == UNTEXTURED:
             visual = ColorVisuals(vertex_colors=rgba[first])
         else:

@@ -128,6 +128,6 @@ def _furniture(entry: dict[str, str], license_text: str, library: Path) -> Furni
 
 
 def _unescaped(text: str) -> str:
-    """Java properties escapes: \\uXXXX and a backslash before a plain character."""
+    """Resolve the escapes of Java properties: a backslash with uXXXX or a plain character."""
     text = re.sub(r"\\u([0-9a-fA-F]{4})", lambda match: chr(int(match[1], 16)), text)
     return re.sub(r"\\(.)", r"\1", text)

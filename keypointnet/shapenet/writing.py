@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -25,17 +26,18 @@ def write_shapenet_model(model: Model, folder: Path) -> Path:
     mtl: list[str] = []
     n_points, n_uv = 0, 0
     for number, mesh in enumerate(model.meshes):
+        visual: Any = mesh.visual
         points, index = np.unique(np.round(mesh.vertices, 7), axis=0, return_inverse=True)
         faces = index.reshape(-1)[mesh.faces] + 1 + n_points
         n_points += len(points)
         obj += [f"v {x:.7g} {y:.7g} {z:.7g}" for x, y, z in points.tolist()]
-        if mesh.visual.kind == "texture":
+        if visual.kind == "texture":
             image_folder.mkdir(exist_ok=True)
-            mesh.visual.material.image.save(image_folder / f"texture{number}.png")
+            visual.material.image.save(image_folder / f"texture{number}.png")
             mtl += [f"newmtl texture{number}", "Kd 1 1 1", "d 1"]
             mtl += [f"map_Kd ../images/texture{number}.png", ""]
             obj.append(f"usemtl texture{number}")
-            obj += [f"vt {u:.6g} {v:.6g}" for u, v in np.asarray(mesh.visual.uv).tolist()]
+            obj += [f"vt {u:.6g} {v:.6g}" for u, v in np.asarray(visual.uv).tolist()]
             uv = np.asarray(mesh.faces) + 1 + n_uv
             n_uv += len(mesh.vertices)
             obj += [
@@ -43,7 +45,7 @@ def write_shapenet_model(model: Model, folder: Path) -> Path:
                 for (a, b, c), (ta, tb, tc) in zip(faces.tolist(), uv.tolist(), strict=True)
             ]
             continue
-        rgba = np.asarray(mesh.visual.vertex_colors)[mesh.faces].mean(axis=1).round()
+        rgba = np.asarray(visual.vertex_colors)[mesh.faces].mean(axis=1).round()
         colours, colour_of = np.unique(rgba.astype(np.uint8), axis=0, return_inverse=True)
         for k, colour in enumerate(colours / 255.0):
             red, green, blue, opacity = (f"{c:.4f}" for c in colour)

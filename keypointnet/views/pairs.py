@@ -7,7 +7,8 @@ In each epoch every model's views are matched into disjoint pairs anew.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import itertools
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -35,6 +36,14 @@ class PairBatch(NamedTuple):
     models: list[str]
 
 
+class PairKey(NamedTuple):
+    """Which pair: a position of an epoch, and how far its views may be apart."""
+
+    epoch: int
+    position: int
+    max_angle_deg: float = 180.0
+
+
 @dataclass(frozen=True)
 class ModelViews:
     """One model of one store."""
@@ -48,7 +57,7 @@ class ModelViews:
 
 
 class PairDataset(Dataset[tuple[np.ndarray, np.ndarray, np.ndarray, str]]):
-    """Pairs of views of the given models, indexed by (epoch, position) from `PairSampler`.
+    """Pairs of views of the given models, indexed by the keys of `PairSampler`.
 
     Raises: ValueError: no models; a model with fewer than two views; stores of several sizes.
     """
@@ -73,17 +82,29 @@ class PairDataset(Dataset[tuple[np.ndarray, np.ndarray, np.ndarray, str]]):
         """Pairs in an epoch."""
         return int(self.ends[-1])
 
-    def pair_at(self, epoch: int, position: int) -> tuple[int, int, int]:
-        """(index of the model, first view, second view) at a position of an epoch."""
-        index = int(np.searchsorted(self.ends, position, side="right"))
-        rank = position - (int(self.ends[index - 1]) if index else 0)
-        entry = self.models[index]
-        rng = np.random.default_rng([self.seed, epoch, index])
-        order = rng.permutation(entry.store.n_views(entry.model))
-        return index, int(order[2 * rank]), int(order[2 * rank + 1])
+    def pair_at(self, key: PairKey) -> tuple[int, int, int]:
+        """(index of the model, first view, second view) of a key.
 
-    def __getitem__(self, key: tuple[int, int]) -> tuple[np.ndarray, np.ndarray, np.ndarray, str]:
-        index, first, second = self.pair_at(*key)
+        Where the key bounds the angle, the second view is drawn among those within it, or is the
+        nearest one; pairs are then no longer disjoint.
+        """
+        index = int(np.searchsorted(self.ends, key.position, side="right"))
+        rank = key.position - (int(self.ends[index - 1]) if index else 0)
+        entry = self.models[index]
+        rng = np.random.default_rng([self.seed, key.epoch, index])
+        order = rng.permutation(entry.store.n_views(entry.model))
+        first, second = order[2 * rank], order[2 * rank + 1]
+        if key.max_angle_deg < 180:
+            R = entry.store.cameras(entry.model)[0][:, :3, :3]
+            cos = (np.einsum("ij,vij->v", R[first], R) - 1) / 2
+            cos[first] = -2
+            near = np.flatnonzero(cos >= np.cos(np.deg2rad(key.max_angle_deg)))
+            rng = np.random.default_rng([self.seed, key.epoch, index, rank])
+            second = rng.choice(near) if len(near) else cos.argmax()
+        return index, int(first), int(second)
+
+    def __getitem__(self, key: PairKey) -> tuple[np.ndarray, np.ndarray, np.ndarray, str]:
+        index, first, second = self.pair_at(key)
         entry = self.models[index]
         views = [entry.store.view(entry.model, i) for i in (first, second)]
         return (
@@ -105,12 +126,13 @@ class PairDataset(Dataset[tuple[np.ndarray, np.ndarray, np.ndarray, str]]):
 
 
 class PairSampler:
-    """Batches of (epoch, position) keys for one process, from a given step on, without end.
+    """Batches of keys for one process, from a given step on, without end.
 
     The epochs, each a seeded permutation, are laid end to end and cut into global batches; process
     `rank` takes its contiguous share of each, so no pair is seen twice in an epoch.
 
     Args:    n_pairs: pairs in an epoch.  batch_size: pairs of all processes together.
+             max_angle_deg: how far the views of a pair may be apart, for each step.
     Raises:  ValueError: batch_size is no multiple of world_size.
     """
 
@@ -123,6 +145,7 @@ class PairSampler:
         first_step: int = 0,
         rank: int = 0,
         world_size: int = 1,
+        max_angle_deg: Callable[[int], float] = lambda step: 180.0,
     ) -> None:
         if batch_size % world_size:
             raise ValueError(
@@ -130,20 +153,20 @@ class PairSampler:
             )
         self.n_pairs, self.batch_size, self.seed = n_pairs, batch_size, seed
         self.first_step, self.rank, self.share = first_step, rank, batch_size // world_size
+        self.max_angle_deg = max_angle_deg
 
-    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
-        start = self.first_step * self.batch_size + self.rank * self.share
+    def __iter__(self) -> Iterator[list[PairKey]]:
         order, order_epoch = np.empty(0, dtype=np.int64), -1
-        while True:
+        for step in itertools.count(self.first_step):
+            start = step * self.batch_size + self.rank * self.share
             keys = []
             for i in range(start, start + self.share):
                 epoch, position = divmod(i, self.n_pairs)
                 if epoch != order_epoch:
                     rng = np.random.default_rng([self.seed, epoch])
                     order, order_epoch = rng.permutation(self.n_pairs), epoch
-                keys.append((epoch, int(order[position])))
+                keys.append(PairKey(epoch, int(order[position]), self.max_angle_deg(step)))
             yield keys
-            start += self.batch_size
 
 
 def choose_models(store: ViewStore, subset: str) -> list[str]:

@@ -77,11 +77,11 @@ def write_model_views(
     """
     n = len(rgba)
     T_world2cam = np.asarray(T_world2cam, dtype=np.float64)
-    K_px = np.broadcast_to(np.asarray(K_px, dtype=np.float64), (n, 3, 3))
-    if n == 0 or T_world2cam.shape != (n, 4, 4):
+    K_px = np.asarray(K_px, dtype=np.float64)
+    if n == 0 or T_world2cam.shape != (n, 4, 4) or K_px.shape not in ((3, 3), (n, 3, 3)):
         raise ValueError(
             f"write_model_views: {n} pictures need as many cameras (and at least one), "
-            f"got T_world2cam {T_world2cam.shape}"
+            f"got T_world2cam {T_world2cam.shape} and K_px {K_px.shape}"
         )
     for number, picture in enumerate(rgba):
         if picture.dtype != np.uint8 or picture.shape != (*rgba[0].shape[:2], 4):

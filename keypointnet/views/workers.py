@@ -24,6 +24,8 @@ from keypointnet.views.generate import RenderJob, RenderSettings, model_rng, var
 from keypointnet.views.lights import Lights, random_lights
 from keypointnet.views.storage import write_model_views
 
+_START_S = 120.0  # a worker imports what it needs and opens the graphics system; that is no model's
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -77,7 +79,8 @@ def render_jobs(
                         reason = f"its worker died ({_exit_reason(worker.process.exitcode)})"
                         if not worker.started:
                             raise WorkerError(f"a worker died while starting: {reason}") from None
-                        yield from worker.fail(reason)
+                        yield Outcome(worker.left[0], reason)
+                        waiting += worker.close()
                         crew.remove(worker)
                         continue
                     if outcome is not None:
@@ -85,7 +88,10 @@ def render_jobs(
                 elif time.monotonic() >= worker.deadline(timeout_s):
                     worker.process.kill()
                     worker.process.join()
-                    yield from worker.fail(f"no view file within {timeout_s:g} s")
+                    if not worker.started:
+                        raise WorkerError("a worker did not start; is the machine overloaded?")
+                    yield Outcome(worker.left[0], f"no view file within {timeout_s:g} s")
+                    waiting += worker.close()
                     crew.remove(worker)
                     continue
                 if not worker.left:
@@ -111,12 +117,14 @@ class _Worker:
         )
         self.process.start()
         theirs.close()
+        self.job: RenderJob
         self.left: list[str] = []
         self.started = False
         self.since = time.monotonic()
 
     def give(self, job: RenderJob) -> None:
-        """Hand over one model."""
+        """Hand over one model. Its outcomes come in the order of its variants."""
+        self.job = job
         self.left = [variant_id(job.source.id, k) for k in job.variants]
         self.since = time.monotonic()
         try:
@@ -141,13 +149,13 @@ class _Worker:
 
     def deadline(self, timeout_s: float) -> float:
         """When to lose patience, in time.monotonic()'s seconds."""
-        return self.since + timeout_s
+        return self.since + (timeout_s if self.started else max(timeout_s, _START_S))
 
-    def fail(self, reason: str) -> Iterator[Outcome]:
-        """What it was at has failed. Of several variants the first may be to blame, or all."""
+    def close(self) -> list[RenderJob]:
+        """What is left to do after the view file that failed: the other variants, if any."""
         self.pipe.close()
-        for model_id in self.left:
-            yield Outcome(model_id, reason)
+        rest = self.job.variants[len(self.job.variants) - len(self.left) + 1 :]
+        return [replace(self.job, variants=rest)] if rest else []
 
     def dismiss(self) -> None:
         """Let it end."""

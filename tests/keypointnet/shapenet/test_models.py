@@ -45,6 +45,10 @@ def points_of(model: Model) -> np.ndarray:
     return np.concatenate([mesh.vertices for mesh in model.meshes])
 
 
+def colours_of(model: Model) -> set[tuple[int, ...]]:
+    return {tuple(map(int, colour)) for colour in model.meshes[0].visual.vertex_colors}
+
+
 # ------------------------------------------------------------------------------------ finding
 
 
@@ -186,7 +190,8 @@ def save_image(path: Path, size: tuple[int, int] = (4, 2)) -> None:
 )
 def test_load_model_keeps_textures_within_the_models_folder(tmp_path: Path, line: str) -> None:
     path = textured_tree(tmp_path, line)
-    save_image(path.parent / "t.png" if line.endswith("Kd t.png") else path.parents[1] / "images/t.png")
+    beside = line.endswith("Kd t.png")
+    save_image(path.parent / "t.png" if beside else path.parents[1] / "images/t.png")
     model = load(path)
     assert [mesh.visual.kind for mesh in model.meshes] == ["vertex", "texture"]
     plain, textured = model.meshes
@@ -228,26 +233,24 @@ def test_load_model_drops_a_texture_without_coordinates(tmp_path: Path) -> None:
     path = write(tmp_path / "box.obj", box_obj(head="mtllib box.mtl", material="wood"))
     model = load(path)
     assert [mesh.visual.kind for mesh in model.meshes] == ["vertex"]
-    assert {tuple(map(int, c)) for c in model.meshes[0].visual.vertex_colors} == {(10, 200, 30, 255)}
+    assert colours_of(model) == {(10, 200, 30, 255)}
     assert model.notes == ["texture wood.png has no coordinates: its mean colour is used"]
 
 
 def test_load_model_without_the_material_file_is_grey(tmp_path: Path) -> None:
     path = write(tmp_path / "box.obj", box_obj(head="mtllib gone.mtl", material="red"))
     model = load(path)
-    assert {tuple(map(int, c)) for c in model.meshes[0].visual.vertex_colors} == {
-        (160, 160, 160, 255)
-    }
+    assert colours_of(model) == {(160, 160, 160, 255)}
     assert model.notes == ["texture or material file gone.mtl is missing"]
 
 
 @pytest.mark.parametrize(
     "name",
-    ["../../../secret.png", "/etc/passwd", r"..\..\..\x.png", r"C:\pictures\x.png", "../../m2/t.png"],
+    ["../../../s.png", "/etc/passwd", r"..\..\..\x.png", r"C:\pictures\x.png", "../../m2/t.png"],
 )
 def test_load_model_refuses_a_texture_outside_its_folder(tmp_path: Path, name: str) -> None:
     path = textured_tree(tmp_path, f"map_Kd {name}")
-    with pytest.raises(ModelError, match=r"model model_normalized .*lies outside the model's folder"):
+    with pytest.raises(ModelError, match=r"model model_normalized .*lies outside the model's"):
         load(path)
 
 
@@ -269,8 +272,8 @@ GARBAGE = np.random.default_rng(0).integers(0, 256, 4096, dtype=np.uint8).tobyte
         ("a.obj", b"", "the file is empty"),
         ("a.obj", b"# only a comment\n", "no faces"),
         ("a.obj", b"v 0 0 0\nv 1 0 0\nv 0 1 0\n", "no faces"),
-        ("a.obj", box_obj().replace("v 2 4 1", "v nan 4 1").encode(), "NaN or infinite"),
-        ("a.obj", box_obj().replace("v 2 4 1", "v 2 inf 1").encode(), "NaN or infinite"),
+        ("a.obj", box_obj().replace("v 2.0 4.0 1.0", "v nan 4 1").encode(), "NaN or infinite"),
+        ("a.obj", box_obj().replace("v 2.0 4.0 1.0", "v 2 inf 1").encode(), "NaN or infinite"),
         ("a.obj", b"v 0 0 0\nv 1 0 0\nv 0 1 0\nf 1 2 9\n", "cannot be read|does not exist"),
         ("a.obj", b"v 1 1 1\nv 1 1 1\nv 1 1 1\nf 1 2 3\n", "no extent"),
         ("a.obj", b"v 0 0 0\nv 1 0 0\nv 2 0 0\nf 1 2 3\n", "every face is degenerate"),

@@ -151,7 +151,7 @@ def test_triangulate_stays_inside_a_concave_polygon(start: int) -> None:
     assert area(outline, triangles) == pytest.approx(3.0)
     a, b, c = np.moveaxis(outline[triangles], 1, 0)
     turned = np.cross(b - a, c - a) @ np.cross([1, 0, 0], [0, 0.6, 0.8])
-    assert (turned > 0).all()
+    assert turned.min() > -1e-12  # none faces the other way
 
 
 @pytest.mark.parametrize("start", range(4))

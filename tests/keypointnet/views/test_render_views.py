@@ -74,6 +74,9 @@ def test_bad_meshes_are_reported_and_stop_nothing(tool, tmp_path, capsys):
     assert (store.view("far", 0).rgba[..., 3] > 0).mean() > 0.05
     plain = store.view("lost_texture", 0).rgba
     assert plain[plain[..., 3] == 255][:, 2].mean() > plain[plain[..., 3] == 255][:, 0].mean() + 20
+    notes = json.loads((out / "notes.json").read_text())
+    assert list(notes) == ["lost_texture"]
+    assert "gone.png" in notes["lost_texture"][0]
     assert store.split == {"train": ["good"], "test": ["far"]}
 
     # Again: what is there is skipped, what failed is tried again and reported again.

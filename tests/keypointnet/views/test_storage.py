@@ -152,9 +152,7 @@ def test_a_missing_model_or_view_is_named(root):
 
 def test_a_picture_of_another_size_is_named(root):
     write_json(root / "store.json", {"version": 1, "size": [24, 41]})
-    with pytest.raises(
-        StorageError, match=r"view 0 is \(24, 40\), the store \(24, 41\) \(h, w\)"
-    ):
+    with pytest.raises(StorageError, match=r"view 0 is \(24, 40\), the store \(24, 41\) \(h, w\)"):
         ViewStore(root).view("a", 0)
 
 
@@ -220,6 +218,7 @@ def _sum_of_views(store: ViewStore, results: "multiprocessing.SimpleQueue[int]")
     results.put(sum(int(store.view("a", i % 5).rgba.sum()) for i in range(200)))
 
 
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 def test_open_files_survive_a_fork(root):
     # Children share the descriptors; positioned reads keep them from disturbing each other.
     store = ViewStore(root)
