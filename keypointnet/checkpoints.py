@@ -83,7 +83,8 @@ def save_checkpoint(
         "config": to_yaml(config),
         "metrics": json.dumps(metrics or {}),
     }
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    # One name for all: what a process killed while writing leaves, the next checkpoint replaces.
+    temporary = path.with_name(f".{path.name}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with temporary.open("wb") as file:
@@ -114,7 +115,7 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
         raise CheckpointError(f"{path}: no such checkpoint") from error
     except (SafetensorError, OSError) as error:
         raise CheckpointError(f"{path}: is no whole safetensors file ({error})") from error
-    if metadata.get("format") != FORMAT or "model" not in groups and "ema" not in groups:
+    if metadata.get("format") != FORMAT or not groups.keys() & {"model", "ema"}:
         raise CheckpointError(
             f"{path}: expected a checkpoint of format {FORMAT!r}, got {metadata.get('format')!r}"
         )
@@ -189,7 +190,8 @@ def load_optimizer(
         }
         if state:
             optimizer.state[parameter] = {
-                # Adam counts its steps on the CPU, whatever device the weights are on.
-                key: value if key == "step" else value.to(parameter)
+                # Adam counts its steps on the CPU, whatever device the weights are on. The rest has
+                # the weights' memory order, or the next update would round in another order.
+                key: value if key == "step" else torch.empty_like(parameter).copy_(value)
                 for key, value in state.items()
             }

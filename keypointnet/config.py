@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from omegaconf import MISSING, DictConfig, OmegaConf
+import yaml
+from omegaconf import MISSING, DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from keypointnet.views.augmentation import AugmentationConfig
@@ -139,31 +140,35 @@ def load_config(path: str | Path | None, overrides: Sequence[str] = ()) -> Train
     Raises:  ConfigError: the file is missing or no YAML mapping; an unknown key (the nearest legal
              one is named); a value of the wrong type; an override without "=".
     """
-    merged = OmegaConf.structured(TrainConfig)
-    for source, layer in _layers(path, overrides):
-        _check_keys(merged, layer, source)
-        try:
-            merged = OmegaConf.merge(merged, layer)
-        except OmegaConfBaseException as error:
-            raise ConfigError(f"{source}: {str(error).splitlines()[0]}") from error
-    config = OmegaConf.to_object(merged)
-    assert isinstance(config, TrainConfig)
-    return config
+    return _merge(_layers(path, overrides))
 
 
 def load_config_text(text: str, source: str) -> TrainConfig:
     """A configuration from YAML text, as stored in a checkpoint. Raises ConfigError."""
     layer = OmegaConf.create(text)
-    merged = OmegaConf.structured(TrainConfig)
-    _check_keys(merged, layer, source)
-    config = OmegaConf.to_object(OmegaConf.merge(merged, layer))
-    assert isinstance(config, TrainConfig)
-    return config
+    if not isinstance(layer, DictConfig):
+        raise ConfigError(f"{source}: expected a YAML mapping at the top")
+    return _merge([(source, layer)])
 
 
 def to_yaml(config: TrainConfig) -> str:
     """The whole configuration as YAML that `load_config` reads."""
     return OmegaConf.to_yaml(OmegaConf.structured(config))
+
+
+def _merge(layers: list[tuple[str, DictConfig]]) -> TrainConfig:
+    merged: Any = OmegaConf.structured(TrainConfig)
+    source = "defaults"
+    try:
+        for source, layer in layers:
+            _check_keys(merged, OmegaConf.to_container(layer), source)
+            merged = OmegaConf.merge(merged, layer)
+        config = OmegaConf.to_object(merged)
+    except OmegaConfBaseException as error:
+        key = f" {error.full_key}:" if error.full_key else ""
+        raise ConfigError(f"{source}:{key} {str(error).splitlines()[0]}") from error
+    assert isinstance(config, TrainConfig)
+    return config
 
 
 def _layers(path: str | Path | None, overrides: Sequence[str]) -> list[tuple[str, DictConfig]]:
@@ -172,7 +177,11 @@ def _layers(path: str | Path | None, overrides: Sequence[str]) -> list[tuple[str
         key, separator, _ = override.partition("=")
         if not separator or not key:
             raise ConfigError(f"override {override!r}: expected key=value, as in optim.steps=1000")
-        layers.append((f"override {override!r}", OmegaConf.from_dotlist([override])))
+        try:
+            layer = OmegaConf.from_dotlist([override])
+        except yaml.YAMLError as error:
+            raise ConfigError(f"override {override!r}: its value is no YAML: {error}") from error
+        layers.append((f"override {override!r}", layer))
     return layers
 
 
@@ -194,20 +203,36 @@ def _file_layers(path: Path, seen: tuple[Path, ...]) -> list[tuple[str, DictConf
 
 def _check_keys(schema: Any, layer: Any, source: str, prefix: str = "") -> None:
     """Raises for a key that the schema lacks, naming the nearest one that it has."""
-    if not (isinstance(schema, DictConfig) and isinstance(layer, DictConfig)):
+    if isinstance(schema, ListConfig) and isinstance(layer, list):
+        # The only lists of the configuration are lists of stores.
+        for number, item in enumerate(layer):
+            store = OmegaConf.structured(StoreConfig)
+            _check_keys(store, item, source, f"{prefix[:-1]}[{number}].")
+    if not (isinstance(schema, DictConfig) and isinstance(layer, dict)):
         return
-    for key in layer:
+    legal = [str(name) for name in schema]
+    for key, value in layer.items():
         full = f"{prefix}{key}"
-        if key not in schema:
-            near = difflib.get_close_matches(full, _all_keys(), n=1, cutoff=0.5)
-            leaf = difflib.get_close_matches(
-                str(key), [name.rsplit(".", 1)[-1] for name in _all_keys()], n=1, cutoff=0.6
+        if key not in legal:
+            nearest = _nearest(str(key), full, legal)
+            hint = f"; did you mean {nearest!r}?" if nearest else ""
+            raise ConfigError(
+                f"{source}: unknown key {full!r}{hint} (legal here: {', '.join(legal)})"
             )
-            hits = [n for n in _all_keys() if leaf and n.rsplit(".", 1)[-1] == leaf[0]] or near
-            hint = f"; did you mean {hits[0]!r}?" if hits else ""
-            legal = ", ".join(str(name) for name in schema)
-            raise ConfigError(f"{source}: unknown key {full!r}{hint} (legal here: {legal})")
-        _check_keys(schema[key], layer[key], source, f"{full}.")
+        _check_keys(schema._get_node(key), value, source, f"{full}.")
+
+
+def _nearest(key: str, full: str, legal_here: list[str]) -> str | None:
+    """The legal key that a mistyped one was meant to be: of the same section, else of any."""
+    here = difflib.get_close_matches(key, legal_here, n=1)
+    if here:
+        return full[: len(full) - len(key)] + here[0]
+    everywhere = _all_keys()
+    leaves = [name.rsplit(".", 1)[-1] for name in everywhere]
+    leaf = difflib.get_close_matches(key, leaves, n=1)
+    if leaf:
+        return everywhere[leaves.index(leaf[0])]
+    return next(iter(difflib.get_close_matches(full, everywhere, n=1, cutoff=0.5)), None)
 
 
 def _all_keys() -> list[str]:
@@ -215,6 +240,8 @@ def _all_keys() -> list[str]:
         if not isinstance(node, DictConfig):
             return [prefix[:-1]]
         names = [prefix[:-1]] if prefix else []
-        return names + [name for key in node for name in walk(node[key], f"{prefix}{key}.")]
+        return names + [
+            name for key in node for name in walk(node._get_node(key), f"{prefix}{key}.")
+        ]
 
     return walk(OmegaConf.structured(TrainConfig), "")

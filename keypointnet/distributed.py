@@ -35,7 +35,7 @@ class Processes:
 
         nccl between GPUs (one process each), gloo otherwise.
         """
-        if "WORLD_SIZE" not in os.environ:
+        if not {"RANK", "WORLD_SIZE", "LOCAL_RANK"} <= os.environ.keys():
             return cls.alone(device)
         resolved = resolve_device(device, local_rank=int(os.environ["LOCAL_RANK"]))
         if resolved.type == "cuda":
@@ -57,19 +57,25 @@ class Processes:
 def resolve_device(name: str, local_rank: int = 0) -> torch.device:
     """A device from "auto", "cpu", "cuda" or "cuda:<n>".
 
-    Raises: ConfigError: not such a name, or CUDA is asked for and missing.
+    Raises: ConfigError: not such a name, or a CUDA device is asked for that is not there.
     """
+    expected = f"run.device: expected auto, cpu, cuda or cuda:<n>, got {name!r}"
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     try:
         device = torch.device(name)
     except RuntimeError as error:
-        raise ConfigError(f"run.device: expected auto, cpu, cuda or cuda:<n>, got {name!r}") from error
+        raise ConfigError(expected) from error
     if device.type == "cuda":
         if not torch.cuda.is_available():
             raise ConfigError(f"run.device: {name} is asked for, but torch finds no CUDA device")
         if device.index is None:
             device = torch.device("cuda", local_rank)
+        if device.index >= torch.cuda.device_count():
+            raise ConfigError(
+                f"run.device: {device} is asked for, but there are {torch.cuda.device_count()} "
+                "CUDA devices, counted from 0"
+            )
     elif device.type != "cpu":
-        raise ConfigError(f"run.device: expected auto, cpu, cuda or cuda:<n>, got {name!r}")
+        raise ConfigError(expected)
     return device

@@ -20,7 +20,7 @@ BACKGROUND = (38, 40, 46)
 
 
 def keypoint_colours(n: int) -> list[tuple[int, int, int]]:
-    """n RGB colours (0–255) around the hue circle, neighbours alternating in brightness."""
+    """RGB colours (0–255), n of them, around the hue circle, neighbours alternating in brightness."""
     return [
         tuple(round(255 * c) for c in colorsys.hsv_to_rgb(i / n, 0.9, 1.0 if i % 2 else 0.75))  # type: ignore[misc]
         for i in range(n)

@@ -6,6 +6,8 @@ Shapes: B images, N keypoints, h x w map cells. Coordinates are the normalised (
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -14,7 +16,7 @@ CONFIDENCE_RADIUS = 0.15
 
 
 def cell_centres(
-    size: tuple[int, int], *, device: torch.device | None = None, dtype: torch.dtype | None = None
+    size: Sequence[int], *, device: torch.device | None = None, dtype: torch.dtype | None = None
 ) -> Tensor:
     """(u, v) of every cell's centre.
 

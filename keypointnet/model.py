@@ -89,6 +89,7 @@ class OrientationNet(nn.Module):
         _xavier(self)
 
     def forward(self, image: Tensor) -> Tensor:
+        """(B, 3, H, W) in [0, 1] → (B, 2, 2): see the class."""
         prob = spatial_softmax(self.head(self.trunk(image)))
         grid = cell_centres(prob.shape[-2:], device=prob.device, dtype=prob.dtype)
         return expectation(prob, grid)

@@ -27,7 +27,7 @@ AXIS_POINTS = ((1.0, 0.0, 0.0), (-1.0, 0.0, 0.0))
 
 
 def anchor_points(n: int) -> Tensor:
-    """n points spread over a sphere of radius 0.4 about the object's centre (a Fibonacci lattice).
+    """Fibonacci's lattice of n points on a sphere of radius 0.4 about the object's centre.
 
     Returns: (n, 3), object frame.
     """
@@ -68,8 +68,8 @@ def pair_losses(
     Args:    predict: KeypointNet's forward.  batch: B pairs on the network's device.
              step: for the schedule of the orientation flag.  generator: of the Procrustes noise.
              autocast: precision of the network; the losses are float32 always.
-    Returns: scalars "pose", "consistency", "separation", "silhouette", "variance", "total", and
-             "orientation" where the network has an orientation net.
+    Returns: scalars "pose", "consistency", "separation", "silhouette", "variance", "total";
+             "orientation" where the network has an orientation net; "anchor" while it is on.
     """
     losses.check_variant(config.variant)
     variant: losses.Variant = "paper" if config.variant == "paper" else "released"
@@ -122,6 +122,7 @@ def pair_losses(
     if config.anchor > 0 and share > 0:
         anchors = anchor_points(uvz0.shape[1]).to(rgba).expand(len(rgba), -1, -1)
         anchors = transform_points(T_world2cam.flatten(0, 1), anchors)
-        terms["anchor"] = share * losses.anchor_loss(prediction.uvz, project(anchors, K.flatten(0, 1)))
+        anchors_uvz = project(anchors, K.flatten(0, 1))
+        terms["anchor"] = share * losses.anchor_loss(prediction.uvz, anchors_uvz)
     terms["total"] = torch.stack([getattr(config, k) * v for k, v in terms.items()]).sum()
     return terms

@@ -26,8 +26,11 @@ class RunLog:
         out.mkdir(parents=True, exist_ok=True)
         path = out / "metrics.jsonl"
         kept = [line for line in _whole_lines(path) if json.loads(line)["step"] <= step]
-        self.file = path.open("w", buffering=1)
-        self.file.writelines(kept if step else [])
+        # Written beside and moved: a kill in between must not cost the log of a long run.
+        whole = out / ".metrics.jsonl.tmp"
+        whole.write_text("".join(kept if step else []))
+        whole.replace(path)
+        self.file = path.open("a", buffering=1)
         self.writer = SummaryWriter(out / "tensorboard", purge_step=step + 1)
 
     def __enter__(self) -> RunLog:

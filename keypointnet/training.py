@@ -31,7 +31,15 @@ from keypointnet.checkpoints import (
     read_checkpoint,
     save_checkpoint,
 )
-from keypointnet.config import ConfigError, DataConfig, OptimConfig, StoreConfig, TrainConfig, to_yaml
+from keypointnet.config import (
+    ConfigError,
+    DataConfig,
+    ModelConfig,
+    OptimConfig,
+    StoreConfig,
+    TrainConfig,
+    to_yaml,
+)
 from keypointnet.distributed import Processes
 from keypointnet.evaluation import evaluate
 from keypointnet.model import KeypointNet
@@ -62,15 +70,31 @@ def pair_angle_deg(step: int, config: DataConfig) -> float:
     return config.first_angle_deg + (180.0 - config.first_angle_deg) * share
 
 
-def resolve_autocast(amp: str, device: torch.device) -> torch.autocast | None:
+def resolve_autocast(
+    amp: str, device: torch.device, config: ModelConfig
+) -> torch.autocast | None:
     """The autocast context of a run, or None for float32.
 
+    On CPUs, oneDNN's bf16 weight gradient of a 3x3 convolution with dilation 4 or more is NaN
+    unless the number of channels is a multiple of 16: bf16 is kept off such networks.
+
     Args:   amp: "bf16", "off" or "auto" (bf16 where the processor multiplies it natively).
-    Raises: ConfigError: another value.
+    Raises: ConfigError: another value, or "bf16" where its gradients would be NaN.
     """
     if amp not in ("auto", "bf16", "off"):
         raise ConfigError(f"run.amp: expected 'auto', 'bf16' or 'off', got {amp!r}")
-    wanted = amp == "bf16" or (amp == "auto" and _has_native_bf16(device))
+    channels = {
+        "model.channels": config.channels,
+        "model.orientation_channels": config.orientation_channels,
+    }
+    broken = {key: n for key, n in channels.items() if device.type == "cpu" and n % 16}
+    if amp == "bf16" and broken:
+        key, n = next(iter(broken.items()))
+        raise ConfigError(
+            f"{key}: run.amp 'bf16' on a CPU needs a multiple of 16, got {n}: other sizes have NaN "
+            "gradients in dilated convolutions there; change it, or set run.amp to 'off' or 'auto'"
+        )
+    wanted = amp == "bf16" or (amp == "auto" and not broken and _has_native_bf16(device))
     return torch.autocast(device.type, torch.bfloat16) if wanted else None
 
 
@@ -119,10 +143,8 @@ class Trainer:
         self.dataset = PairDataset(self.train_models, seed=config.run.seed)
 
         torch.manual_seed(config.run.seed)
-        self.autocast = resolve_autocast(config.run.amp, self.device)
-        memory_format = (
-            torch.channels_last if config.run.channels_last else torch.contiguous_format
-        )
+        self.autocast = resolve_autocast(config.run.amp, self.device, config.model)
+        memory_format = torch.channels_last if config.run.channels_last else torch.contiguous_format
         self.model: KeypointNet = build_model(config).to(
             self.device,
             memory_format=memory_format,  # type: ignore[call-overload]
@@ -215,7 +237,7 @@ class Trainer:
                 yield self._to_device(batch)
         loader: DataLoader[Any] = DataLoader(
             self.dataset,
-            batch_sampler=sampler,  # type: ignore[arg-type]  # any iterable of key lists will do
+            batch_sampler=sampler,  # any iterable of key lists will do
             num_workers=config.data.workers,
             collate_fn=self.dataset.collate,
             prefetch_factor=4 if config.data.workers else None,

@@ -9,27 +9,91 @@ Prints a table, and with --out writes results.json and a picture of the worst pa
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from pathlib import Path
 
 from keypointnet.checkpoints import CheckpointError, load_model
-from keypointnet.evaluation import PAPER_TABLE_1, evaluate
-from keypointnet.reporting import format_table, summarise, worst_pairs_sheet
-from keypointnet.views.pairs import choose_models, ModelViews
-from keypointnet.views.storage import ViewStore
+from keypointnet.distributed import resolve_device
+from keypointnet.drawing import save_picture
+from keypointnet.evaluation import PAPER_TABLE_1
+from keypointnet.reporting import (
+    evaluate_checkpoints,
+    format_table,
+    results_document,
+    worst_pairs_sheet,
+)
+from keypointnet.views.pairs import ModelViews, choose_models
+from keypointnet.views.storage import ViewStore, write_json
 
 
-def main() -> None:
+def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
+    """The command line."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("checkpoints", nargs="+", type=Path, help="one for each seed")
     parser.add_argument("--views", required=True, type=Path, help="view store")
     parser.add_argument("--subset", default="test", choices=("test", "train", "all"))
-    parser.add_argument("--pairs", type=int, default=100, help="for each model (100)")
+    parser.add_argument("--pairs", type=_positive, default=100, help="for each model (100)")
     parser.add_argument("--seed", type=int, default=0, help="of the choice of pairs (0)")
     parser.add_argument("--device", default="auto", help="auto | cpu | cuda | cuda:<n>")
     parser.add_argument("--paper", choices=sorted(PAPER_TABLE_1), help="row of Table 1 beside ours")
+    parser.add_argument(
+        "--any-size", action="store_true", help="allow views of another size than trained with"
+    )
+    parser.add_argument("--worst", type=_positive, default=16, help="how many worst pairs (16)")
     parser.add_argument("--out", type=Path, help="folder for results.json and worst-pairs.png")
-    arguments = parser.parse_args()
+    return parser.parse_args(arguments)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    args = parse_arguments(arguments)
+    try:
+        device = resolve_device(args.device)
+        store = ViewStore(args.views)
+        models = [ModelViews(store, model) for model in choose_models(store, args.subset)]
+        if args.out is not None:
+            args.out.mkdir(parents=True, exist_ok=True)
+        results = evaluate_checkpoints(
+            args.checkpoints,
+            models,
+            pairs_per_model=args.pairs,
+            seed=args.seed,
+            n_worst=args.worst,
+            device=device,
+            any_size=args.any_size,
+            progress=True,
+        )
+        print(format_table(results, args.paper))
+        print(f"{results[0].evaluation.pairs} pairs of {len(models)} models of {args.views}")
+        if args.out is not None:
+            protocol = {
+                "views": str(args.views),
+                "subset": args.subset,
+                "size": list(store.size),
+                "pairs_per_model": args.pairs,
+                "seed": args.seed,
+            }
+            command = ["tools/eval_kp.py", *(sys.argv[1:] if arguments is None else arguments)]
+            document = results_document(
+                results, command=command, protocol=protocol, category=args.paper
+            )
+            write_json(args.out / "results.json", document)
+            for number, result in enumerate(results):
+                name = "worst-pairs.png" if len(results) == 1 else f"worst-pairs-{number}.png"
+                model = load_model(result.path, device)
+                sheet = worst_pairs_sheet(model, models, result.evaluation.worst)
+                save_picture(args.out / name, sheet)
+            print(f"written to {args.out}: results.json and the worst pairs as pictures")
+    except (ValueError, CheckpointError, OSError) as error:
+        sys.exit(f"eval_kp: {error}")
+
+
+def _positive(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected a whole number from 1 on, got {text!r}")
+    return int(text)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,7 +1,7 @@
 """Trains a KeypointNet.
 
-    tools/train_kp.py --config configs/keypointnet/chair.yaml optim.steps=2000 run.out=runs/chair
-    torchrun --nproc-per-node 2 tools/train_kp.py --config …     several processes or machines
+tools/train_kp.py --config configs/keypointnet/chair.yaml optim.steps=2000 run.out=runs/chair
+torchrun --nproc-per-node 2 tools/train_kp.py --config …     several processes or machines
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def main() -> None:
             summary = trainer.run()
         finally:
             processes.leave()
-    except (ValueError, CheckpointError, TrainingError) as error:
+    except (ValueError, OSError, CheckpointError, TrainingError) as error:
         sys.exit(f"train_kp: {error}")
     if summary and processes.is_main:
         print(

@@ -82,7 +82,7 @@ def mirror(batch: PairBatch, chosen: Tensor) -> PairBatch:
 def change_colour(
     rgba: Tensor, strength: float, generator: torch.Generator | None, *, shared: bool
 ) -> Tensor:
-    """Random hue rotation with saturation, gain, gamma and offset; black stays background.
+    """Random hue rotation with saturation, gain and offset; black stays background.
 
     Args:    rgba: (B, 2, 4, h, w) premultiplied.  strength: 0 nothing, 1 strong.
              shared: one change for both views of a pair.

@@ -53,6 +53,7 @@ class ModelViews:
 
     @property
     def name(self) -> str:
+        """The store's folder and the model's id."""
         return f"{self.store.root.name}/{self.model}"
 
 
