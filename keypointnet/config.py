@@ -151,6 +151,38 @@ def load_config_text(text: str, source: str) -> TrainConfig:
     return _merge([(source, layer)])
 
 
+def check_config(config: TrainConfig) -> None:
+    """Raises ConfigError, naming the key, for a value of the right type that makes no sense."""
+    positive = {
+        "model.num_keypoints": config.model.num_keypoints,
+        "model.channels": config.model.channels,
+        "model.downsample": config.model.downsample,
+        "data.image_size": config.data.image_size,
+        "optim.steps": config.optim.steps,
+        "optim.pairs_per_step": config.optim.pairs_per_step,
+        "run.log_every": config.run.log_every,
+        "run.eval_every": config.run.eval_every,
+        "run.eval_pairs": config.run.eval_pairs,
+        "run.checkpoint_every": config.run.checkpoint_every,
+    }
+    for key, number in positive.items():
+        if number <= 0:
+            raise ConfigError(f"{key}: expected a positive number, got {number}")
+    if config.data.image_size % config.model.downsample:
+        raise ConfigError(
+            f"data.image_size: expected a multiple of model.downsample = "
+            f"{config.model.downsample}, got {config.data.image_size}"
+        )
+    for key, value, choices in (
+        ("optim.schedule", config.optim.schedule, ("constant", "one_cycle")),
+        ("loss.variant", config.loss.variant, ("paper", "released")),
+    ):
+        if value not in choices:
+            raise ConfigError(f"{key}: expected {' or '.join(choices)}, got {value!r}")
+    if not config.data.train:
+        raise ConfigError("data.train: expected at least one view store, got none")
+
+
 def to_yaml(config: TrainConfig) -> str:
     """The whole configuration as YAML that `load_config` reads."""
     return OmegaConf.to_yaml(OmegaConf.structured(config))
@@ -241,7 +273,7 @@ def _all_keys() -> list[str]:
             return [prefix[:-1]]
         names = [prefix[:-1]] if prefix else []
         return names + [
-            name for key in node for name in walk(node._get_node(key), f"{prefix}{key}.")
+            name for key in map(str, node) for name in walk(node._get_node(key), f"{prefix}{key}.")
         ]
 
     return walk(OmegaConf.structured(TrainConfig), "")

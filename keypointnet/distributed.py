@@ -48,6 +48,13 @@ class Processes:
         if self.world_size > 1:
             dist.barrier()
 
+    def gather(self, value: int) -> list[int]:
+        """The value that each process gave, by rank; all must call it."""
+        values = [value] * self.world_size
+        if self.world_size > 1:
+            dist.all_gather_object(values, value)
+        return values
+
     def leave(self) -> None:
         """Ends the group."""
         if dist.is_initialized():

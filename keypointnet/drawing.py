@@ -20,7 +20,7 @@ BACKGROUND = (38, 40, 46)
 
 
 def keypoint_colours(n: int) -> list[tuple[int, int, int]]:
-    """RGB colours (0–255), n of them, around the hue circle, neighbours alternating in brightness."""
+    """RGB colours (0–255), n around the hue circle, neighbours alternating in brightness."""
     return [
         tuple(round(255 * c) for c in colorsys.hsv_to_rgb(i / n, 0.9, 1.0 if i % 2 else 0.75))  # type: ignore[misc]
         for i in range(n)
@@ -81,10 +81,13 @@ def keypoint_sheet(
     for entry in models:
         indices = range(min(views, entry.store.n_views(entry.model)))
         uvz = predict_views(model, entry, list(indices))[0]
-        for i in indices:
-            tiles.append(
-                draw_keypoints(entry.store.view(entry.model, i).rgba, uvz[i, :, :2], scale=scale)
-            )
+        row = [
+            draw_keypoints(entry.store.view(entry.model, i).rgba, uvz[i, :, :2], scale=scale)
+            for i in indices
+        ]
+        # A model with fewer views leaves its row empty at the end.
+        row += [np.full_like(row[0], BACKGROUND)] * (views - len(row))
+        tiles += row
     return contact_sheet(tiles, columns=views)
 
 

@@ -8,6 +8,7 @@ Shapes: V views of a model, P pairs of them, N keypoints.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -53,7 +54,7 @@ class Evaluation:
     """The metrics of one network on a set of models.
 
     mean_deg, median_deg: angular distance over all pairs.  flips: share above 90°.
-    se_3d: 3D-SE, mean over models, in object units (longest side 2).
+    se_3d: 3D-SE, mean over models, in object units (longest side 2); NaN if all pairs are flips.
     orientation_accuracy: share of right orientation flags; mean and median over models; None
     without an orientation network.
     """
@@ -144,8 +145,8 @@ def evaluate(
     for number, views in enumerate(tqdm(models, "evaluate", disable=not progress, leave=False)):
         rng = np.random.default_rng([seed, number])
         pairs = choose_pairs(views.store.n_views(views.model), pairs_per_model, rng)
-        used, positions = np.unique(pairs, return_inverse=True)
-        positions = torch.from_numpy(positions.reshape(pairs.shape))
+        used, inverse = np.unique(pairs, return_inverse=True)
+        positions = torch.from_numpy(inverse.reshape(pairs.shape))
         uvz, T_world2cam, K, flags = predict_views(model, views, used.tolist())
         X_cam = unproject(uvz, K)
         first, second = positions[:, 0], positions[:, 1]
@@ -156,7 +157,7 @@ def evaluate(
         keep[positions[angles < FLIP_ANGLE_DEG].flatten()] = True
         stats = {
             "mean_deg": float(angles.mean()),
-            "median_deg": float(angles.median()),
+            "median_deg": float(np.median(angles.numpy())),
             "flips": flip_rate(angles),
             "se_3d": standard_error_3d(transform_points(invert_rigid(T_world2cam), X_cam), keep),
         }
@@ -171,6 +172,7 @@ def evaluate(
         ]
     model.train(was_training)
     angles_deg = torch.tensor([result.angle_deg for result in results], dtype=torch.float64)
+    errors_3d = [v["se_3d"] for v in per_model.values() if not math.isnan(v["se_3d"])]
     accuracy = [
         stats["orientation_accuracy"]
         for stats in per_model.values()
@@ -180,7 +182,7 @@ def evaluate(
         mean_deg=float(angles_deg.mean()),
         median_deg=float(np.median(angles_deg.numpy())),
         flips=flip_rate(angles_deg),
-        se_3d=float(np.nanmean([stats["se_3d"] for stats in per_model.values()])),
+        se_3d=float(np.mean(errors_3d)) if errors_3d else math.nan,
         orientation_accuracy=float(np.mean(accuracy)) if accuracy else None,
         orientation_accuracy_median=float(np.median(accuracy)) if accuracy else None,
         models=len(models),

@@ -11,7 +11,7 @@ import torch
 from keypointnet.checkpoints import build_model
 from keypointnet.config import TrainConfig
 from keypointnet.objective import pair_losses
-from keypointnet.training import resolve_autocast
+from keypointnet.precision import resolve_autocast
 from keypointnet.views.pairs import PairDataset, PairSampler, open_models
 
 MINIMUM_STEPS = 100
@@ -26,17 +26,12 @@ def seconds_per_step(config: TrainConfig, device: torch.device) -> float:
     ]
     dataset = PairDataset(entries, seed=config.run.seed)
     keys = next(iter(PairSampler(len(dataset), config.optim.pairs_per_step, seed=config.run.seed)))
-    autocast = resolve_autocast(config.run.amp, device)
+    autocast = resolve_autocast(config.run.amp, device, config.model)
     model = build_model(config).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     times = []
     for _ in range(6):
         started = time.monotonic()
-        batch = dataset.collate([dataset[key] for key in keys])
-        batch = batch._replace(
-            rgba=batch.rgba.to(device),
-            T_world2cam=batch.T_world2cam.to(device),
-            K=batch.K.to(device),
-        )
+        batch = dataset[keys].to(device)
         loss = pair_losses(model, batch, config.loss, autocast=autocast)["total"]
         model.zero_grad(set_to_none=True)
         loss.backward()

@@ -167,13 +167,16 @@ def begin(out: Path, asked: dict[str, Any]) -> dict[str, Any]:
 
     Args:    asked: JSON values; a run is gone on with only if it was asked for the same.
     Returns: {"asked": …} and, once known, "steps".
-    Raises:  ConfigError: `out` holds a demo of other settings (each is named), or no demo at all.
+    Raises:  ConfigError: `out` holds a demo of other settings (each is named), or something else
+             that a demo would write over.
     """
     path = out / "demo.json"
     state = read_json(path)
     if state is None:
-        if out.exists() and any(out.iterdir()):
-            raise ConfigError(f"{out}: holds something that is no demo; choose another folder")
+        if there := _written(out):
+            raise ConfigError(
+                f"{out}: holds {', '.join(there)}, but not of a demo; choose another folder"
+            )
         out.mkdir(parents=True, exist_ok=True)
         state = {"asked": asked}
         write_json(path, state)
@@ -189,13 +192,12 @@ def begin(out: Path, asked: dict[str, Any]) -> dict[str, Any]:
 def discard(out: Path) -> None:
     """Removes an earlier demo: what it wrote and nothing else; does nothing where none is.
 
-    Raises: ConfigError: `out` holds something that is no demo.
+    Raises: ConfigError: `out` holds, say, checkpoints that are not a demo's.
     """
-    if not out.exists() or not any(out.iterdir()):
-        return
-    if not (out / "demo.json").is_file():
-        raise ConfigError(f"{out}: holds something that is no demo; nothing was removed")
-    for name in reversed(_WRITTEN):  # demo.json last: killed half-way, it is still a demo's folder
+    there = _written(out)
+    if there and "demo.json" not in there:
+        raise ConfigError(f"{out}: holds {', '.join(there)}, but not of a demo; nothing is removed")
+    for name in reversed(there):  # demo.json last: killed half-way, it is still a demo's folder
         path = out / name
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)
@@ -234,7 +236,7 @@ def render(models: DemoModels, root: Path, size: tuple[int, int], workers: int |
 
 def format_demo_table(result: DemoResult) -> str:
     """What this run found beside what README says to expect."""
-    rows = [["held-out chairs", "here", "README"]]
+    rows = [["held-out chairs", "here", "expected"]]
     for name, (heading, write) in METRICS.items():
         value, expected = getattr(result.evaluation, name), EXPECTED[name]
         rows.append([heading, *("–" if v is None else write(v) for v in (value, expected))])
@@ -244,6 +246,10 @@ def format_demo_table(result: DemoResult) -> str:
             [f"{stage}, seconds", f"{seconds:.0f}", "–" if expected is None else f"{expected:.0f}"]
         )
     return align_columns(rows)
+
+
+def _written(out: Path) -> list[str]:
+    return [name for name in _WRITTEN if (out / name).exists()]
 
 
 @contextmanager

@@ -238,15 +238,11 @@ def worst_pairs_sheet(
     model: KeypointNet,
     models: Sequence[ModelViews],
     worst: Sequence[PairResult],
-    *,
-    scale: int | None = None,
-    columns: int = 4,
 ) -> np.ndarray:
     """The given pairs: both views with predicted keypoints, below them the angle and the model.
 
     Args:    model: in evaluation mode.  worst: pairs of these models.
-             scale: pixels of the picture for each pixel of a view; about 200 px a view without.
-    Returns: (H, W, 3) uint8 RGB.
+    Returns: (H, W, 3) uint8 RGB, four pairs in a row, a view about 200 px wide.
     Raises:  ValueError: no pairs, or a pair of a model that is not given.
     """
     by_name = {entry.name: entry for entry in models}
@@ -255,16 +251,16 @@ def worst_pairs_sheet(
         if pair.model not in by_name:
             raise ValueError(f"worst_pairs_sheet: no views of {pair.model} are given")
         entry = by_name[pair.model]
-        factor = scale or max(1, round(200 / max(entry.store.size)))
+        scale = max(1, round(200 / max(entry.store.size)))
         uvz = predict_views(model, entry, list(pair.views))[0]
         pictures = [
-            draw_keypoints(entry.store.view(entry.model, view).rgba, points[:, :2], scale=factor)
+            draw_keypoints(entry.store.view(entry.model, view).rgba, points[:, :2], scale=scale)
             for view, points in zip(pair.views, uvz, strict=True)
         ]
         picture = np.concatenate(pictures, axis=1)
         text = f"{pair.angle_deg:.1f} deg  {pair.model}  {pair.views[0]}, {pair.views[1]}"
         tiles.append(np.concatenate([picture, _caption(text, picture.shape[1])], axis=0))
-    return contact_sheet(tiles, columns=min(columns, max(1, len(tiles))))
+    return contact_sheet(tiles, columns=max(1, min(4, len(tiles))))
 
 
 def _caption(text: str, width: int, height: int = 20) -> np.ndarray:

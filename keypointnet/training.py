@@ -12,6 +12,7 @@ import shutil
 import time
 from collections.abc import Iterator
 from contextlib import nullcontext
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from keypointnet.checkpoints import (
+    CheckpointError,
     build_model,
     load_optimizer,
     load_weights,
@@ -33,77 +35,24 @@ from keypointnet.checkpoints import (
 )
 from keypointnet.config import (
     ConfigError,
-    DataConfig,
-    ModelConfig,
-    OptimConfig,
     StoreConfig,
     TrainConfig,
+    check_config,
     to_yaml,
 )
 from keypointnet.distributed import Processes
 from keypointnet.evaluation import evaluate
 from keypointnet.model import KeypointNet
 from keypointnet.objective import gt_flag_share, pair_losses
+from keypointnet.precision import resolve_autocast
 from keypointnet.runlog import RunLog
+from keypointnet.schedules import learning_rate, pair_angle_deg
 from keypointnet.views.augmentation import augment
 from keypointnet.views.pairs import ModelViews, PairBatch, PairDataset, PairSampler, open_models
 
 
 class TrainingError(RuntimeError):
     """Training cannot go on; the message names the step and the models of its batch."""
-
-
-def learning_rate(step: int, config: OptimConfig) -> float:
-    """The learning rate of a step, counted from 0."""
-    if config.schedule == "constant":
-        return config.learning_rate
-    warmup = max(1, round(config.warmup * config.steps))
-    if step < warmup:
-        return config.learning_rate * (step + 1) / warmup
-    progress = (step - warmup) / max(1, config.steps - warmup)
-    return config.learning_rate * 0.5 * (1 + math.cos(math.pi * min(progress, 1.0)))
-
-
-def pair_angle_deg(step: int, config: DataConfig) -> float:
-    """How far the views of a pair may be apart at a step: from `first_angle_deg` to 180."""
-    share = min(step / config.angle_steps, 1.0) if config.angle_steps > 0 else 1.0
-    return config.first_angle_deg + (180.0 - config.first_angle_deg) * share
-
-
-def resolve_autocast(
-    amp: str, device: torch.device, config: ModelConfig
-) -> torch.autocast | None:
-    """The autocast context of a run, or None for float32.
-
-    On CPUs, oneDNN's bf16 weight gradient of a 3x3 convolution with dilation 4 or more is NaN
-    unless the number of channels is a multiple of 16: bf16 is kept off such networks.
-
-    Args:   amp: "bf16", "off" or "auto" (bf16 where the processor multiplies it natively).
-    Raises: ConfigError: another value, or "bf16" where its gradients would be NaN.
-    """
-    if amp not in ("auto", "bf16", "off"):
-        raise ConfigError(f"run.amp: expected 'auto', 'bf16' or 'off', got {amp!r}")
-    channels = {
-        "model.channels": config.channels,
-        "model.orientation_channels": config.orientation_channels,
-    }
-    broken = {key: n for key, n in channels.items() if device.type == "cpu" and n % 16}
-    if amp == "bf16" and broken:
-        key, n = next(iter(broken.items()))
-        raise ConfigError(
-            f"{key}: run.amp 'bf16' on a CPU needs a multiple of 16, got {n}: other sizes have NaN "
-            "gradients in dilated convolutions there; change it, or set run.amp to 'off' or 'auto'"
-        )
-    wanted = amp == "bf16" or (amp == "auto" and not broken and _has_native_bf16(device))
-    return torch.autocast(device.type, torch.bfloat16) if wanted else None
-
-
-def _has_native_bf16(device: torch.device) -> bool:
-    if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    cpuinfo = Path("/proc/cpuinfo")
-    flags = cpuinfo.read_text() if cpuinfo.exists() else ""
-    return "avx512_bf16" in flags or "amx_bf16" in flags
 
 
 class Trainer:
@@ -127,9 +76,15 @@ class Trainer:
         overfit: bool = False,
         processes: Processes | None = None,
     ) -> None:
-        _check(config)
+        check_config(config)
+        _check_disk(Path(config.run.out))
         self.config, self.overfit = config, overfit
         self.processes = processes or Processes.alone(config.run.device)
+        if config.optim.pairs_per_step % self.processes.world_size:
+            raise ConfigError(
+                f"optim.pairs_per_step: expected a multiple of the {self.processes.world_size} "
+                f"processes, got {config.optim.pairs_per_step}"
+            )
         self.device = self.processes.device
         self.out = Path(config.run.out)
         self.last = self.out / "checkpoints" / "last.safetensors"
@@ -164,6 +119,12 @@ class Trainer:
         self.step, self.best_mean = 0, math.inf
         if resume and self.last.exists():
             self._resume()
+        steps = self.processes.gather(self.step)
+        if len(set(steps)) > 1:
+            raise ConfigError(
+                f"run.out: the processes would go on from different steps, {steps}; all machines "
+                "need the same folder"
+            )
         self.predictor: nn.Module = self.model
         if self.processes.world_size > 1:
             ids = [self.device.index] if self.device.type == "cuda" else None
@@ -232,27 +193,20 @@ class Trainer:
         )
         if self.overfit:
             keys = next(iter(sampler))
-            batch = self.dataset.collate([self.dataset[key] for key in keys])
+            batch = self.dataset[keys].to(self.device)
             while True:
-                yield self._to_device(batch)
+                yield batch
         loader: DataLoader[Any] = DataLoader(
             self.dataset,
-            batch_sampler=sampler,  # any iterable of key lists will do
+            batch_size=None,  # the sampler makes batches, the data set takes them
+            sampler=sampler,  # any iterable will do
             num_workers=config.data.workers,
-            collate_fn=self.dataset.collate,
             prefetch_factor=4 if config.data.workers else None,
             multiprocessing_context="spawn" if config.data.workers else None,
             pin_memory=self.device.type == "cuda",
         )
         for batch in loader:
-            yield self._to_device(batch)
-
-    def _to_device(self, batch: PairBatch) -> PairBatch:
-        return batch._replace(
-            rgba=batch.rgba.to(self.device, non_blocking=True),
-            T_world2cam=batch.T_world2cam.to(self.device, non_blocking=True),
-            K=batch.K.to(self.device, non_blocking=True),
-        )
+            yield batch.to(self.device)
 
     def _train_step(self, batch: PairBatch) -> dict[str, Tensor]:
         config = self.config
@@ -317,8 +271,17 @@ class Trainer:
 
     def _resume(self) -> None:
         checkpoint = read_checkpoint(self.last)
+        for key, value in asdict(self.config.model).items():
+            trained = getattr(checkpoint.config.model, key)
+            if value != trained:
+                raise ConfigError(
+                    f"model.{key}: {self.last} was trained with {trained}, the configuration says "
+                    f"{value}; resume with model.{key}={trained}, or start anew in another run.out"
+                )
+        if "optimizer" not in checkpoint.groups:
+            raise CheckpointError(f"{self.last}: has no optimiser state to resume with")
         load_weights(self.model, checkpoint.groups["model"], self.last)
-        load_optimizer(self.optimizer, self.model, checkpoint.groups.get("optimizer", {}))
+        load_optimizer(self.optimizer, self.model, checkpoint.groups["optimizer"])
         if self.averaged is not None:
             if "ema" not in checkpoint.groups:
                 raise ConfigError(
@@ -339,23 +302,8 @@ def _open(stores: list[StoreConfig], image_size: int) -> list[ModelViews]:
     ]
 
 
-def _check(config: TrainConfig) -> None:
-    legal = {
-        "data.train": (bool(config.data.train), "at least one view store"),
-        "optim.schedule": (config.optim.schedule in ("constant", "one_cycle"), "constant | one_cycle"),
-        "loss.variant": (config.loss.variant in ("paper", "released"), "paper | released"),
-        "optim.steps": (config.optim.steps > 0, "a positive number"),
-        "optim.pairs_per_step": (config.optim.pairs_per_step > 0, "a positive number"),
-        "data.image_size": (
-            config.data.image_size % config.model.downsample == 0,
-            f"a multiple of model.downsample = {config.model.downsample}",
-        ),
-    }
-    for key, (ok, expected) in legal.items():
-        if not ok:
-            section, name = key.split(".")
-            value = getattr(getattr(config, section), name)
-            raise ConfigError(f"{key}: expected {expected}, got {value!r}")
-    free = shutil.disk_usage(Path(config.run.out).absolute().anchor).free
+def _check_disk(out: Path) -> None:
+    out = out.absolute()
+    free = shutil.disk_usage(next(path for path in (out, *out.parents) if path.exists())).free
     if free < 50e6:
-        raise ConfigError(f"run.out: only {free / 1e6:.0f} MB are free on its disk")
+        raise ConfigError(f"run.out: only {free / 1e6:.0f} MB are free on the disk of {out}")

@@ -7,6 +7,8 @@ In each epoch every model's views are matched into disjoint pairs anew.
 
 from __future__ import annotations
 
+import bisect
+import functools
 import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -18,14 +20,15 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from keypointnet.geometry import normalise_intrinsics
+from keypointnet.geometry import normalising_matrix
 from keypointnet.views.storage import ViewStore
 
 
 class PairBatch(NamedTuple):
     """B pairs. Index 0 and 1 of the second dimension are the two views.
 
-    rgba:        (B, 2, 4, h, w) float32 in [0, 1], premultiplied (the picture on black is rgb).
+    rgba:        (B, 2, 4, h, w) float32 in [0, 1], premultiplied (the picture on black is rgb);
+                 uint8 on its way from the loading processes, until `to`.
     T_world2cam: (B, 2, 4, 4) float32.   K: (B, 2, 3, 3) float32, of normalised coordinates.
     models:      B names.
     """
@@ -34,6 +37,20 @@ class PairBatch(NamedTuple):
     T_world2cam: Tensor
     K: Tensor
     models: list[str]
+
+    def to(self, device: torch.device | str) -> PairBatch:
+        """The batch on a device, with its pictures in float32.
+
+        They travel as bytes, a quarter of the size, and are converted where they arrive.
+        """
+        rgba = self.rgba.to(device, non_blocking=True)
+        if rgba.dtype == torch.uint8:
+            rgba = rgba.float().div_(255)
+        return self._replace(
+            rgba=rgba,
+            T_world2cam=self.T_world2cam.to(device, non_blocking=True),
+            K=self.K.to(device, non_blocking=True),
+        )
 
 
 class PairKey(NamedTuple):
@@ -57,8 +74,8 @@ class ModelViews:
         return f"{self.store.root.name}/{self.model}"
 
 
-class PairDataset(Dataset[tuple[np.ndarray, np.ndarray, np.ndarray, str]]):
-    """Pairs of views of the given models, indexed by the keys of `PairSampler`.
+class PairDataset(Dataset[PairBatch]):
+    """Pairs of views of the given models, indexed by the lists of keys of `PairSampler`.
 
     Raises: ValueError: no models; a model with fewer than two views; stores of several sizes.
     """
@@ -72,16 +89,17 @@ class PairDataset(Dataset[tuple[np.ndarray, np.ndarray, np.ndarray, str]]):
         self.models = list(models)
         self.seed = seed
         self.size = sizes.pop()
+        self.px_to_uv = normalising_matrix(self.size).numpy()
         counts = np.array([entry.store.n_views(entry.model) for entry in models])
         if counts.min() < 2:
             name = models[int(counts.argmin())].name
             raise ValueError(f"PairDataset: {name} has {counts.min()} views; a pair needs 2")
         # ends[i] is the number of pairs of models 0 .. i in an epoch.
-        self.ends = np.cumsum(counts // 2)
+        self.ends = np.cumsum(counts // 2).tolist()
 
     def __len__(self) -> int:
         """Pairs in an epoch."""
-        return int(self.ends[-1])
+        return self.ends[-1]
 
     def pair_at(self, key: PairKey) -> tuple[int, int, int]:
         """(index of the model, first view, second view) of a key.
@@ -89,11 +107,10 @@ class PairDataset(Dataset[tuple[np.ndarray, np.ndarray, np.ndarray, str]]):
         Where the key bounds the angle, the second view is drawn among those within it, or is the
         nearest one; pairs are then no longer disjoint.
         """
-        index = int(np.searchsorted(self.ends, key.position, side="right"))
-        rank = key.position - (int(self.ends[index - 1]) if index else 0)
+        index = bisect.bisect_right(self.ends, key.position)
+        rank = key.position - (self.ends[index - 1] if index else 0)
         entry = self.models[index]
-        rng = np.random.default_rng([self.seed, key.epoch, index])
-        order = rng.permutation(entry.store.n_views(entry.model))
+        order = _view_order(self.seed, key.epoch, index, entry.store.n_views(entry.model))
         first, second = order[2 * rank], order[2 * rank + 1]
         if key.max_angle_deg < 180:
             R = entry.store.cameras(entry.model)[0][:, :3, :3]
@@ -104,26 +121,42 @@ class PairDataset(Dataset[tuple[np.ndarray, np.ndarray, np.ndarray, str]]):
             second = rng.choice(near) if len(near) else cos.argmax()
         return index, int(first), int(second)
 
-    def __getitem__(self, key: PairKey) -> tuple[np.ndarray, np.ndarray, np.ndarray, str]:
-        index, first, second = self.pair_at(key)
-        entry = self.models[index]
-        views = [entry.store.view(entry.model, i) for i in (first, second)]
-        return (
-            np.stack([view.rgba for view in views]),
-            np.stack([view.T_world2cam for view in views]),
-            np.stack([view.K_px for view in views]),
-            entry.name,
+    def __getitem__(self, keys: PairKey | Sequence[PairKey]) -> PairBatch:
+        """The pairs of a key or a list of keys, as a batch; its pictures are uint8."""
+        if isinstance(keys, PairKey):
+            keys = [keys]
+        shape = (len(keys), 2)
+        # Filled in place: a pile of single pictures would cost a second copy of everything.
+        rgba = np.empty((*shape, *self.size, 4), np.uint8)
+        T_world2cam, K_px = np.empty((*shape, 4, 4)), np.empty((*shape, 3, 3))
+        models = []
+        for i, key in enumerate(keys):
+            index, *views = self.pair_at(key)
+            entry = self.models[index]
+            for j, number in enumerate(views):
+                view = entry.store.view(entry.model, number, out=rgba[i, j])
+                T_world2cam[i, j], K_px[i, j] = view.T_world2cam, view.K_px
+            models.append(entry.name)
+        return PairBatch(
+            rgba=torch.from_numpy(rgba).permute(0, 1, 4, 2, 3),
+            T_world2cam=torch.from_numpy(T_world2cam.astype(np.float32)),
+            K=torch.from_numpy((self.px_to_uv @ K_px).astype(np.float32)),
+            models=models,
         )
 
-    def collate(self, items: list[tuple[np.ndarray, np.ndarray, np.ndarray, str]]) -> PairBatch:
-        """Stacks items into a `PairBatch`."""
-        rgba, T_world2cam, K_px, names = zip(*items, strict=True)
-        return PairBatch(
-            rgba=torch.from_numpy(np.stack(rgba)).permute(0, 1, 4, 2, 3).float().div_(255),
-            T_world2cam=torch.from_numpy(np.stack(T_world2cam)).float(),
-            K=normalise_intrinsics(torch.from_numpy(np.stack(K_px)), self.size).float(),
-            models=list(names),
+    def collate(self, batches: Sequence[PairBatch]) -> PairBatch:
+        """Joins batches into one, in float32."""
+        rgba, T_world2cam, K, models = zip(*batches, strict=True)
+        joined = PairBatch(
+            torch.cat(rgba), torch.cat(T_world2cam), torch.cat(K), list(itertools.chain(*models))
         )
+        return joined.to("cpu")
+
+
+@functools.lru_cache(maxsize=8192)
+def _view_order(seed: int, epoch: int, index: int, n_views: int) -> np.ndarray:
+    """In which order a model's views are matched. Kept: an epoch asks n_views / 2 times for it."""
+    return np.random.default_rng([seed, epoch, index]).permutation(n_views).astype(np.int32)
 
 
 class PairSampler:

@@ -93,7 +93,8 @@ class ViewStore:
         if "size" in self.info:
             height, width = self.info["size"]
         else:
-            height, width = decode(*self._png(self.models[0], 0)).shape[:2]
+            file = self._file(self.models[0])
+            height, width = decode(file.read(0), file.path, 0).shape[:2]
         self.size: tuple[int, int] = (int(height), int(width))
 
     def __getstate__(self) -> dict[str, Any]:
@@ -115,19 +116,22 @@ class ViewStore:
         index = self._file(model_id).index
         return index["T"].copy(), index["K"].copy()
 
-    def view(self, model_id: str, index: int) -> View:
+    def view(self, model_id: str, index: int, out: np.ndarray | None = None) -> View:
         """One view, without reading the others.
 
+        Args:    out: (h, w, 4) uint8, contiguous: where to put the picture; a new array without.
         Raises:  StorageError: the file is missing, truncated or damaged, or the picture is not of
                  the store's size.  IndexError: no such view.
         """
-        rgba = decode(*self._png(model_id, index))
-        row = self._file(model_id).index[index]
+        file = self._file_with(model_id, index)
+        rgba = decode(file.read(index), file.path, index, out)
         if rgba.shape[:2] != self.size:
             raise StorageError(
                 f"{view_file(self.root, model_id)}: view {index} is {rgba.shape[:2]}, the store "
                 f"{self.size} (h, w)"
             )
+        assert out is None or out.shape == rgba.shape, "view: out has another size than the store"
+        row = file.index[index]
         return View(rgba, row["T"].copy(), row["K"].copy())
 
     def png(self, model_id: str, index: int) -> bytes:
@@ -135,13 +139,13 @@ class ViewStore:
 
         Raises:  as `view`.
         """
-        return self._png(model_id, index)[0]
+        return self._file_with(model_id, index).read(index)
 
-    def _png(self, model_id: str, index: int) -> tuple[bytes, Path, int]:
+    def _file_with(self, model_id: str, index: int) -> ViewFile:
         file = self._file(model_id)
         if not 0 <= index < len(file.index):
             raise IndexError(f"{file.path}: view {index} of {len(file.index)}")
-        return file.read(index), file.path, index
+        return file
 
     def _file(self, model_id: str) -> ViewFile:
         # Without a lock: a file pushed out while a thread still reads it closes with its last user.

@@ -161,16 +161,18 @@ def _encode(rgba: np.ndarray) -> bytes:
     return data.tobytes()
 
 
-def decode(png: bytes, path: Path, index: int) -> np.ndarray:
+def decode(png: bytes, path: Path, index: int, out: np.ndarray | None = None) -> np.ndarray:
     """A view's picture, (h, w, 4) uint8 RGBA.
 
     Args:    png: its bytes.  path, index: where they are from, for the message.
+             out: contiguous uint8, filled and returned if the picture has its shape.
     Raises:  StorageError: no RGBA PNG.
     """
     bgra = cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_UNCHANGED)
     if bgra is None or bgra.ndim != 3 or bgra.shape[2] != 4 or bgra.dtype != np.uint8:
         raise StorageError(f"{path}: view {index} is no RGBA PNG")
-    return np.asarray(cv2.cvtColor(bgra, cv2.COLOR_BGRA2RGBA))
+    dst = out if out is not None and out.shape == bgra.shape else None
+    return np.asarray(cv2.cvtColor(bgra, cv2.COLOR_BGRA2RGBA, dst=dst))
 
 
 @functools.cache

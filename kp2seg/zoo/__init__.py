@@ -1,0 +1,60 @@
+"""Trained weights that come with the package: `kp2seg.zoo.get("chair-64")`.
+
+Each file is checked against its SHA-256 before it is read; nothing is downloaded.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from keypointnet.checkpoints import CheckpointError, load_model
+from keypointnet.model import KeypointNet
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One file of weights.
+
+    file: beside this module.  sha256: of the file.  config: what trained it, in configs/.
+    data: what it was trained on, with licences.  metrics: held out, as tools/eval_kp.py gives them.
+    """
+
+    file: str
+    sha256: str
+    config: str
+    data: str
+    metrics: dict[str, float]
+
+
+MODELS: dict[str, Entry] = {}
+"""Name → entry."""
+
+
+def path(name: str) -> Path:
+    """The file of a model, after its SHA-256 has been checked.
+
+    Raises: ValueError: no such model (the names are listed).
+            CheckpointError: the file is missing, or is not the one that was published.
+    """
+    if name not in MODELS:
+        raise ValueError(f"zoo: no model {name!r}; there are {', '.join(sorted(MODELS))}")
+    entry = MODELS[name]
+    file = Path(__file__).with_name(entry.file)
+    if not file.exists():
+        raise CheckpointError(f"{file}: is missing from this installation; install it again")
+    digest = hashlib.sha256(file.read_bytes()).hexdigest()
+    if digest != entry.sha256:
+        raise CheckpointError(
+            f"{file}: its SHA-256 is {digest}, not the published {entry.sha256}; the file is cut "
+            "short or was changed, install it again"
+        )
+    return file
+
+
+def get(name: str, device: str | torch.device = "cpu") -> KeypointNet:
+    """A trained network, ready to predict. Raises: as `path`."""
+    return load_model(path(name), device)

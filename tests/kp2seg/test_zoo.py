@@ -1,0 +1,49 @@
+"""The weights that come with the package."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from keypointnet.checkpoints import CheckpointError
+from kp2seg import zoo
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.mark.parametrize("name", sorted(zoo.MODELS))
+def test_every_model_loads_and_predicts(name: str) -> None:
+    entry = zoo.MODELS[name]
+    model = zoo.get(name)
+    with torch.inference_mode():
+        prediction = model(torch.zeros(1, 3, 64, 64))
+    assert prediction.uvz.shape == (1, model.num_keypoints, 3)
+    assert torch.isfinite(prediction.uvz).all()
+    assert (ROOT / entry.config).is_file()
+    assert zoo.path(name).stat().st_size < 2_000_000
+
+
+def test_there_is_a_chair() -> None:
+    assert "chair-64" in zoo.MODELS
+
+
+def test_an_unknown_name_lists_the_known_ones() -> None:
+    with pytest.raises(ValueError, match=r"no model 'sofa'; there are .*chair-64"):
+        zoo.path("sofa")
+
+
+def test_a_changed_file_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    changed = replace(zoo.MODELS["chair-64"], sha256="0" * 64)
+    monkeypatch.setitem(zoo.MODELS, "chair-64", changed)
+    with pytest.raises(CheckpointError, match="cut short or was changed"):
+        zoo.get("chair-64")
+
+
+def test_a_missing_file_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    gone = replace(zoo.MODELS["chair-64"], file="gone.safetensors")
+    monkeypatch.setitem(zoo.MODELS, "chair-64", gone)
+    with pytest.raises(CheckpointError, match="is missing"):
+        zoo.path("chair-64")
