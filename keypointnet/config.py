@@ -89,6 +89,9 @@ class OptimConfig:
     """Adam and its schedule."""
 
     steps: int = 200_000
+    """Steps of the schedule."""
+    stop: int = 0
+    """End the run at this step, where another is to go on with its weights; 0: at `steps`."""
     pairs_per_step: int = 256
     """Pairs in a step, all processes together."""
     learning_rate: float = 1e-3
@@ -107,6 +110,8 @@ class RunConfig:
     """How and where to run."""
 
     out: str = "runs/keypointnet"
+    init: str = ""
+    """Checkpoint whose weights to start from, with a fresh optimiser; "" starts from nothing."""
     seed: int = 0
     device: str = "auto"
     """"auto" (cuda if there is one), "cpu", "cuda" or "cuda:<n>"."""

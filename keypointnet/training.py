@@ -104,6 +104,9 @@ class Trainer:
             self.device,
             memory_format=memory_format,  # type: ignore[call-overload]
         )
+        if config.run.init and not (resume and self.last.exists()):
+            first = read_checkpoint(config.run.init)
+            load_weights(self.model, first.weights, first.path)
         self.averaged: AveragedModel | None = None
         if config.optim.ema_decay > 0:
             self.averaged = AveragedModel(
@@ -136,7 +139,8 @@ class Trainer:
         Raises: TrainingError: a loss that is not finite.
                 CheckpointError: a checkpoint that could not be written.
         """
-        config, steps = self.config, self.config.optim.steps
+        config = self.config
+        steps = config.optim.stop or config.optim.steps
         main = self.processes.is_main
         summary: dict[str, Any] = {}
         log_context = RunLog(self.out, self.step) if main else nullcontext()
@@ -240,7 +244,7 @@ class Trainer:
         self.optimizer.step()
         if self.averaged is not None:
             self.averaged.update_parameters(self.model)
-        return terms
+        return {name: value.detach() for name, value in terms.items()}
 
     def _evaluate(self, log: RunLog) -> dict[str, Any]:
         model = self.evaluated_model()

@@ -50,6 +50,7 @@ def tool() -> ModuleType:
     return module
 
 
+@pytest.mark.slow
 def test_demo_goes_on_where_it_was_and_starts_anew_when_told(tool, tmp_path, capsys):
     out = tmp_path / "demo"
     command = ["--out", str(out), *FEW, *TINY]

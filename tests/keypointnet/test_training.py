@@ -1,0 +1,377 @@
+"""One process. Several: test_distributed.py."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from keypointnet import training
+from keypointnet.checkpoints import CheckpointError, export_weights, load_model, read_checkpoint
+from keypointnet.config import ConfigError, TrainConfig, load_config
+from keypointnet.training import Trainer, TrainingError
+from keypointnet.views.pairs import PairSampler
+from keypointnet.views.storage import StorageError, view_file
+
+ROOT = Path(__file__).parents[2]
+TERMS = {"pose", "consistency", "separation", "silhouette", "variance", "orientation", "total"}
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """Sums are then rounded in the same order here and in the processes that tests start."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+def settings(root: Path, out: Path, *more: str) -> list[str]:
+    return [
+        f"data.train=[{{path: {root}, subset: train}}]",
+        f"data.test=[{{path: {root}, subset: test}}]",
+        "data.image_size=32",
+        "data.workers=0",
+        "model={num_keypoints: 4, channels: 16, orientation_channels: 16}",
+        "optim={steps: 3, pairs_per_step: 4}",
+        f"run={{out: '{out}', device: cpu, log_every: 1, eval_pairs: 3}}",
+        *more,
+    ]
+
+
+@pytest.fixture
+def config(blob_root, tmp_path) -> Callable[..., TrainConfig]:
+    """A configuration of a tiny run, with overrides."""
+    return lambda *more: load_config(None, settings(blob_root, tmp_path / "run", *more))
+
+
+def logged(out: Path, group: str = "train") -> list[dict]:
+    """The lines of a group, without how long they took."""
+    lines = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+    return [
+        {key: value for key, value in line.items() if not key.startswith("seconds")}
+        for line in lines
+        if line["group"] == group
+    ]
+
+
+# --- a whole run
+
+
+def test_a_run_leaves_all_it_says(config, tmp_path, capsys):
+    trainer = Trainer(config("optim.ema_decay=0.5", "run.eval_every=2"))
+    summary = trainer.run()
+    assert "100%" in capsys.readouterr().err  # a progress bar
+    out = tmp_path / "run"
+    train, test = logged(out), logged(out, "test")
+    assert [line["step"] for line in train] == [1, 2, 3]
+    assert train[0].keys() == TERMS | {"group", "step", "lr", "gt_flag_share"}
+    assert [line["step"] for line in test] == [2, 3]
+    assert {"group": "test", "step": 3, **summary} == test[-1]
+    assert test[0].keys() == {
+        *("group", "step", "mean_deg", "median_deg", "flips", "se_3d", "models", "pairs"),
+        *("orientation_accuracy", "orientation_accuracy_median"),
+    }
+    assert load_config(out / "config.yaml") == trainer.config
+    assert len(list((out / "pictures").glob("*.png"))) == 2
+    assert list((out / "tensorboard").glob("events*"))
+
+    last = read_checkpoint(out / "checkpoints" / "last.safetensors")
+    assert (last.step, last.config) == (3, trainer.config)
+    assert last.groups.keys() == {"model", "ema", "optimizer"}
+    best = read_checkpoint(out / "checkpoints" / "best.safetensors")
+    assert best.groups.keys() == {"model"}
+    assert best.metrics["mean_deg"] == min(line["mean_deg"] for line in test)
+    assert last.metrics == {"best_mean_deg": best.metrics["mean_deg"]}
+    averaged = trainer.evaluated_model().state_dict()
+    loaded = load_model(last.path).state_dict()
+    assert all(torch.equal(loaded[name], averaged[name]) for name in averaged)
+    assert not torch.equal(averaged["head_prob.weight"], trainer.model.head_prob.weight)
+
+
+def test_without_test_models_nothing_is_evaluated(config, tmp_path):
+    assert Trainer(config("data.test=[]", "model.orientation_channels=0")).run() == {}
+    assert logged(tmp_path / "run", "test") == []
+    assert logged(tmp_path / "run")[0].keys() & TERMS == TERMS - {"orientation"}
+    assert not (tmp_path / "run" / "checkpoints" / "best.safetensors").exists()
+
+
+def test_one_batch_overfits(config, tmp_path):
+    overrides = ["optim={steps: 80, pairs_per_step: 2, learning_rate: 5e-3}", "data.test=[]"]
+    overrides += ["model.bn_momentum=0.1", "model.orientation_channels=0"]
+    Trainer(config(*overrides), overfit=True).run()
+    lines = logged(tmp_path / "run")
+    first, last = (
+        {name: sum(line[name] for line in part) / 5 for name in TERMS - {"orientation"}}
+        for part in (lines[:5], lines[-5:])
+    )
+    assert last["total"] < 0.35 * first["total"], (first, last)
+    assert last["silhouette"] < 0.2 * first["silhouette"]
+    assert last["variance"] < 0.5 * first["variance"]
+
+
+def test_overfit_sees_one_batch_as_it_is(config, monkeypatch):
+    batches = []
+    original = training.pair_losses
+    monkeypatch.setattr(
+        training,
+        "pair_losses",
+        lambda p, b, *args, **kw: batches.append(b) or original(p, b, *args, **kw),
+    )
+    strong = "data.augmentation={mirror: 1.0, colour: 1.0}"
+    trainer = Trainer(config(strong, "data.test=[]"), overfit=True)
+    trainer.run()
+    assert len(batches) == 3
+    assert all(torch.equal(batch.rgba, batches[0].rgba) for batch in batches)
+    stored = trainer.dataset[next(iter(PairSampler(15, 4, seed=0)))].to("cpu")
+    assert torch.equal(batches[0].rgba, stored.rgba)
+
+
+# --- killed and resumed
+
+# Kills itself with SIGKILL: at the start of a step, or while a checkpoint is moved to its place.
+KILLED = """
+import os, signal, sys
+import torch
+from keypointnet.config import load_config
+from keypointnet.training import Trainer
+
+moment, when = sys.argv[1], int(sys.argv[2])
+torch.set_num_threads(1)
+kill = lambda: os.kill(os.getpid(), signal.SIGKILL)
+train_step, replace = Trainer._train_step, os.replace
+
+def killed_step(self, batch):
+    if moment == "step" and self.step == when:
+        kill()
+    return train_step(self, batch)
+
+saved = []
+def killed_replace(source, target):
+    if str(target).endswith("last.safetensors"):
+        saved.append(target)
+        if moment == "save" and len(saved) == when:
+            kill()
+    replace(source, target)
+
+Trainer._train_step, os.replace = killed_step, killed_replace
+if __name__ == "__main__":
+    Trainer(load_config(None, sys.argv[3:])).run()
+"""
+LONGER = (
+    "optim={steps: 7, pairs_per_step: 4, schedule: one_cycle, ema_decay: 0.9}",
+    "data.augmentation={mirror: 0.5, colour: 0.5, grey: 0.2, noise: 0.02}",
+    "data.first_angle_deg=60",
+    "data.angle_steps=5",
+    "loss.flag_anneal_start=2",
+    "loss.flag_anneal_end=6",
+    "run.checkpoint_every=2",
+    "run.eval_every=3",
+)
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(blob_root, tmp_path_factory) -> Path:
+    out = tmp_path_factory.mktemp("uninterrupted")
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    Trainer(load_config(None, settings(blob_root, out, *LONGER))).run()
+    torch.set_num_threads(threads)
+    return out
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("moment", "when", "last_step", "workers"),
+    [
+        pytest.param("save", 2, 2, 0, id="while saving, no worker"),
+        pytest.param("step", 5, 4, 1, id="in a step, one worker"),
+    ],
+)
+def test_a_killed_run_goes_on_to_the_digit(
+    uninterrupted, blob_root, tmp_path, moment, when, last_step, workers
+):
+    out = tmp_path / "run"
+    overrides = settings(blob_root, out, *LONGER, f"data.workers={workers}")
+    script = tmp_path / "killed.py"
+    script.write_text(KILLED)
+    killed = subprocess.run(
+        [sys.executable, str(script), moment, str(when), *overrides],
+        env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    assert read_checkpoint(out / "checkpoints" / "last.safetensors").step == last_step
+    assert len(logged(out)) > last_step  # the log is ahead of the checkpoint
+
+    resumed = Trainer(load_config(None, overrides), resume=True)
+    assert resumed.step == last_step
+    resumed.run()
+    assert [line["step"] for line in logged(out)] == list(range(1, 8))
+    assert logged(out) == logged(uninterrupted)
+    assert logged(out, "test") == logged(uninterrupted, "test")
+    for name in ("last", "best"):
+        groups, expected = (
+            read_checkpoint(folder / "checkpoints" / f"{name}.safetensors").groups
+            for folder in (out, uninterrupted)
+        )
+        assert groups.keys() == expected.keys()
+        for group, tensors in groups.items():
+            assert tensors.keys() == expected[group].keys()
+            assert all(torch.equal(tensors[k], v) for k, v in expected[group].items()), group
+    left = sorted(path.name for path in (out / "checkpoints").iterdir())
+    assert left == ["best.safetensors", "last.safetensors"]
+
+
+def test_a_finished_run_goes_on_when_more_steps_are_asked_for(config, tmp_path):
+    Trainer(config("optim.steps=2")).run()
+    assert Trainer(config("optim.steps=2"), resume=True).run() == {}
+    assert len(logged(tmp_path / "run")) == 2
+    trainer = Trainer(config("optim.steps=4"), resume=True)
+    trainer.run()
+    assert [line["step"] for line in logged(tmp_path / "run")] == [1, 2, 3, 4]
+    assert trainer.optimizer.state[trainer.model.head_prob.weight]["step"].item() == 4
+
+
+def test_resume_without_a_checkpoint_starts(config):
+    assert Trainer(config(), resume=True).step == 0
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        (
+            "model.num_keypoints=5",
+            "model.num_keypoints: .*trained with 4, the configuration says 5",
+        ),
+        ("model.channels=32", r"model.channels: .*resume with model.channels=16, or start anew"),
+        ("model.depth_offset=12", "model.depth_offset: .*trained with 30.0, .*says 12.0"),
+        ("optim.ema_decay=0.9", "optim.ema_decay: .*has no averaged weights"),
+    ],
+)
+def test_resuming_another_network_is_refused(config, override, message):
+    Trainer(config("optim.steps=1", "data.test=[]")).run()
+    with pytest.raises(ConfigError, match=message):
+        Trainer(config(override), resume=True)
+
+
+def test_resuming_exported_weights_is_refused(config, tmp_path):
+    Trainer(config("optim.steps=1", "data.test=[]")).run()
+    last = tmp_path / "run" / "checkpoints" / "last.safetensors"
+    export_weights(last, last, half=True)
+    with pytest.raises(CheckpointError, match=r"last.safetensors: has no optimiser state"):
+        Trainer(config(), resume=True)
+
+
+def test_a_truncated_checkpoint_is_named(config, tmp_path):
+    last = tmp_path / "run" / "checkpoints" / "last.safetensors"
+    last.parent.mkdir(parents=True)
+    last.write_bytes(b"half a checkpoi")
+    with pytest.raises(CheckpointError, match=r"last.safetensors: is no whole safetensors file"):
+        Trainer(config(), resume=True)
+
+
+# --- what goes wrong
+
+
+@pytest.mark.parametrize(
+    ("place", "what"), [("loss", "loss pose, total"), ("gradient", "the gradient")]
+)
+def test_nan_stops_the_run(config, tmp_path, monkeypatch, place, what):
+    original = training.pair_losses
+
+    def broken(*args, step, **kwargs):
+        terms = original(*args, step=step, **kwargs)
+        if step == 2 and place == "loss":
+            terms["pose"] = terms["pose"] * torch.nan
+            terms["total"] = terms["total"] + terms["pose"]
+        if step == 2 and place == "gradient":
+            terms["total"].register_hook(lambda gradient: gradient * torch.nan)
+        return terms
+
+    monkeypatch.setattr(training, "pair_losses", broken)
+    trainer = Trainer(config("run.checkpoint_every=1", "data.test=[]"))
+    with pytest.raises(TrainingError) as failure:
+        trainer.run()
+    message = str(failure.value)
+    assert message.startswith(f"step 3: {what} is not finite; models of the batch: blobs")
+    keys = next(iter(PairSampler(15, 4, seed=0, first_step=2)))
+    models = sorted(set(trainer.dataset[keys].models))
+    assert f"batch: {', '.join(models)}. The last checkpoint is intact: " in message
+    last = read_checkpoint(tmp_path / "run" / "checkpoints" / "last.safetensors")
+    assert last.step == 2
+    assert all(tensor.isfinite().all() for tensor in last.weights.values())
+
+
+def test_a_checkpoint_that_cannot_be_written_stops_the_run(config, tmp_path, monkeypatch):
+    def full(file: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    trainer = Trainer(config("run.checkpoint_every=1", "data.test=[]"))
+    save = trainer._save
+    monkeypatch.setattr(
+        trainer,
+        "_save",
+        lambda: (trainer.step == 2 and monkeypatch.setattr(os, "fsync", full), save()),
+    )
+    with pytest.raises(CheckpointError, match=r"No space left on device.*previous .* is intact"):
+        trainer.run()
+    assert read_checkpoint(tmp_path / "run" / "checkpoints" / "last.safetensors").step == 1
+
+
+@pytest.mark.parametrize("workers", [0, pytest.param(1, marks=pytest.mark.slow)])
+def test_a_truncated_view_file_is_named(config, tmp_path, blob_views, workers):
+    root = tmp_path / "views"
+    blob_views(root, ["good", "cut"], views=4)
+    path = view_file(root, "cut")
+    trainer = Trainer(
+        config(f"data.train=[{{path: {root}, subset: all}}]", f"data.workers={workers}")
+    )
+    path.write_bytes(path.read_bytes()[:-20])
+    with pytest.raises(StorageError, match=r"cut.zip"):
+        Trainer(config(f"data.train=[{{path: {root}, subset: all}}]"))
+    trainer.dataset.models[0].store.__dict__["_open_files"].clear()
+    with pytest.raises(StorageError, match=r"cut.zip"):
+        trainer.run()
+
+
+def test_views_of_another_size_are_refused(config):
+    with pytest.raises(ValueError, match=r"its views are 32x32, the configuration asks for 64x64"):
+        Trainer(config("data.image_size=64"))
+
+
+def test_an_occupied_folder_is_refused(config):
+    Trainer(config("optim.steps=1", "data.test=[]")).run()
+    with pytest.raises(ConfigError, match=r"run.out: .*holds a run already; go on with --resume"):
+        Trainer(config())
+
+
+def test_a_nearly_full_disk_is_refused(config, tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr(
+        training.shutil,
+        "disk_usage",
+        lambda path: asked.append(Path(path)) or SimpleNamespace(free=10e6),
+    )
+    with pytest.raises(ConfigError, match=r"run.out: only 10 MB are free on the disk of .*deep"):
+        Trainer(config(f"run.out={tmp_path}/not/yet/deep"))
+    assert asked == [tmp_path]  # the nearest folder there is, not the root
+
+
+def test_bf16_is_refused_where_its_gradients_would_be_nan(config):
+    with pytest.raises(ConfigError, match=r"model.channels: .*multiple of 16, got 24"):
+        Trainer(config("model.channels=24", "run.amp=bf16"))
+    assert Trainer(config("model.channels=24", "run.amp=auto")).autocast is None
+
+
+def test_an_unknown_device_is_refused(config):
+    with pytest.raises(ConfigError, match=r"run.device: expected auto, cpu.*got 'gpu'"):
+        Trainer(config("run.device=gpu"))
