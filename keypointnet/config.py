@@ -173,6 +173,10 @@ def check_config(config: TrainConfig) -> None:
     for key, number in positive.items():
         if number <= 0:
             raise ConfigError(f"{key}: expected a positive number, got {number}")
+    if not 0 <= config.optim.stop <= config.optim.steps:
+        raise ConfigError(
+            f"optim.stop: expected 0 … optim.steps = {config.optim.steps}, got {config.optim.stop}"
+        )
     if config.data.image_size % config.model.downsample:
         raise ConfigError(
             f"data.image_size: expected a multiple of model.downsample = "

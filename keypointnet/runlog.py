@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -46,11 +47,15 @@ class RunLog:
         self.writer.close()
 
     def scalars(self, group: str, step: int, values: dict[str, Any]) -> None:
-        """One line {"group", "step", …} and as many TensorBoard scalars."""
-        self.file.write(json.dumps({"group": group, "step": step, **values}) + "\n")
-        for name, value in values.items():
-            if value is not None:
-                self.writer.add_scalar(f"{group}/{name}", value, step)
+        """One line {"group", "step", …} and as many TensorBoard scalars.
+
+        What is None or NaN (an error over no pairs) is null in the line and no scalar.
+        """
+        known = {k: v for k, v in values.items() if v is not None and not math.isnan(v)}
+        line = {"group": group, "step": step, **dict.fromkeys(values), **known}
+        self.file.write(json.dumps(line) + "\n")
+        for name, value in known.items():
+            self.writer.add_scalar(f"{group}/{name}", value, step)
 
     def keypoint_picture(self, step: int, model: KeypointNet, models: list[ModelViews]) -> None:
         """A contact sheet of held-out views with their keypoints."""

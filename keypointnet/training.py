@@ -157,7 +157,7 @@ class Trainer:
                 self.step += 1
                 bar.update()
                 if log is not None and self.step % config.run.log_every == 0:
-                    values = {name: float(value) for name, value in terms.items()}
+                    values = {name: value.item() for name, value in terms.items()}
                     values["lr"] = learning_rate(self.step - 1, config.optim)
                     values["gt_flag_share"] = gt_flag_share(self.step - 1, config.loss)
                     values["seconds"] = time.perf_counter() - waited
@@ -270,7 +270,7 @@ class Trainer:
         }
         if self.averaged is not None:
             groups["ema"] = self.averaged.module.state_dict()
-        metrics = {"best_mean_deg": self.best_mean}
+        metrics = {"best_mean_deg": self.best_mean} if math.isfinite(self.best_mean) else {}
         save_checkpoint(self.last, groups, step=self.step, config=self.config, metrics=metrics)
 
     def _resume(self) -> None:

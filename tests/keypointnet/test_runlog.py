@@ -1,4 +1,5 @@
 import json
+import math
 
 import pytest
 import torch
@@ -16,9 +17,15 @@ def lines(out) -> list[dict]:
 def test_scalars_are_lines_and_curves(tmp_path):
     with RunLog(tmp_path, 0) as log:
         log.scalars("train", 1, {"total": 2.5, "pose": 0.5})
-        log.scalars("test", 1, {"mean_deg": 9.0, "orientation_accuracy": None})
+        log.scalars("test", 1, {"mean_deg": 9.0, "se_3d": math.nan, "orientation_accuracy": None})
         assert lines(tmp_path)[0] == {"group": "train", "step": 1, "total": 2.5, "pose": 0.5}
-    assert lines(tmp_path)[1]["orientation_accuracy"] is None
+    assert lines(tmp_path)[1] == {
+        "group": "test",
+        "step": 1,
+        "mean_deg": 9.0,
+        "se_3d": None,
+        "orientation_accuracy": None,
+    }
     events = EventAccumulator(str(tmp_path / "tensorboard"))
     events.Reload()
     assert sorted(events.Tags()["scalars"]) == ["test/mean_deg", "train/pose", "train/total"]
