@@ -92,6 +92,8 @@ class OptimConfig:
     """Steps of the schedule."""
     stop: int = 0
     """End the run at this step, where another is to go on with its weights; 0: at `steps`."""
+    orientation_only: bool = False
+    """Train the orientation network alone and leave the rest as it is."""
     pairs_per_step: int = 256
     """Pairs in a step, all processes together."""
     learning_rate: float = 1e-3

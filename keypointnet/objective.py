@@ -73,16 +73,8 @@ def pair_losses(
     """
     losses.check_variant(config.variant)
     variant: losses.Variant = "paper" if config.variant == "paper" else "released"
-    # View-major: the first B pictures are view 0, the last B view 1.
-    rgba = batch.rgba.transpose(0, 1).flatten(0, 1)
-    T_world2cam = batch.T_world2cam.transpose(0, 1)
-    K = batch.K.transpose(0, 1)
-    axis_uv = project(
-        transform_points(
-            T_world2cam.flatten(0, 1), rgba.new_tensor(AXIS_POINTS).expand(len(rgba), -1, -1)
-        ),
-        K.flatten(0, 1),
-    )[..., :2]
+    rgba, T_world2cam, K = _view_major(batch)
+    axis_uv = _axis_uv(T_world2cam, K)
     image = rgba[:, :3].contiguous(memory_format=torch.channels_last)
     with autocast or torch.autocast(rgba.device.type, enabled=False):
         prediction = predict(
@@ -126,3 +118,39 @@ def pair_losses(
         terms["anchor"] = share * losses.anchor_loss(prediction.uvz, anchors_uvz)
     terms["total"] = torch.stack([getattr(config, k) * v for k, v in terms.items()]).sum()
     return terms
+
+
+def orientation_losses(
+    predict: Callable[[Tensor], Tensor],
+    batch: PairBatch,
+    config: LossConfig,
+    *,
+    autocast: torch.autocast | None = None,
+) -> dict[str, Tensor]:
+    """The objective of the orientation network alone, to train it before or after the rest.
+
+    Args:    predict: OrientationNet's forward.  The others: as in `pair_losses`.
+    Returns: scalars "orientation" and "total".
+    """
+    rgba, T_world2cam, K = _view_major(batch)
+    image = rgba[:, :3].contiguous(memory_format=torch.channels_last)
+    with autocast or torch.autocast(rgba.device.type, enabled=False):
+        uv = predict(image)
+    loss = 2 * losses.orientation_loss(uv, _axis_uv(T_world2cam, K))
+    return {"orientation": loss, "total": config.orientation * loss}
+
+
+def _view_major(batch: PairBatch) -> tuple[Tensor, Tensor, Tensor]:
+    """Rgba (2B, 4, h, w), the first B of them view 0; T_world2cam (2, B, 4, 4); K (2, B, 3, 3)."""
+    return (
+        batch.rgba.transpose(0, 1).flatten(0, 1),
+        batch.T_world2cam.transpose(0, 1),
+        batch.K.transpose(0, 1),
+    )
+
+
+def _axis_uv(T_world2cam: Tensor, K: Tensor) -> Tensor:
+    """(2B, 2, 2): where the two axis points project, from (2, B, …) cameras."""
+    T_world2cam, K = T_world2cam.flatten(0, 1), K.flatten(0, 1)
+    axis = T_world2cam.new_tensor(AXIS_POINTS).expand(len(K), -1, -1)
+    return project(transform_points(T_world2cam, axis), K)[..., :2]

@@ -43,7 +43,7 @@ from keypointnet.config import (
 from keypointnet.distributed import Processes
 from keypointnet.evaluation import evaluate
 from keypointnet.model import KeypointNet
-from keypointnet.objective import gt_flag_share, pair_losses
+from keypointnet.objective import gt_flag_share, orientation_losses, pair_losses
 from keypointnet.precision import resolve_autocast
 from keypointnet.runlog import RunLog
 from keypointnet.schedules import learning_rate, pair_angle_deg
@@ -114,8 +114,16 @@ class Trainer:
                 multi_avg_fn=get_ema_multi_avg_fn(config.optim.ema_decay),
                 use_buffers=True,
             )
+        # What is trained: all of it, or the orientation network alone.
+        self.trained: nn.Module = self.model
+        if config.optim.orientation_only:
+            if self.model.orientation is None:
+                raise ConfigError(
+                    "optim.orientation_only: the network has none (model.orientation_channels = 0)"
+                )
+            self.trained = self.model.orientation
         self.optimizer = torch.optim.AdamW(
-            self.model.parameters(),
+            self.trained.parameters(),
             lr=config.optim.learning_rate,
             weight_decay=config.optim.weight_decay,
         )
@@ -128,10 +136,10 @@ class Trainer:
                 f"run.out: the processes would go on from different steps, {steps}; all machines "
                 "need the same folder"
             )
-        self.predictor: nn.Module = self.model
+        self.predictor: nn.Module = self.trained
         if self.processes.world_size > 1:
             ids = [self.device.index] if self.device.type == "cuda" else None
-            self.predictor = DistributedDataParallel(self.model, device_ids=ids)
+            self.predictor = DistributedDataParallel(self.trained, device_ids=ids)
 
     def run(self) -> dict[str, Any]:
         """Trains to the end. Returns the summary of the last evaluation (empty without one).
@@ -163,10 +171,7 @@ class Trainer:
                     values["seconds"] = time.perf_counter() - waited
                     values["seconds_waiting"] = started - waited
                     log.scalars("train", self.step, values)
-                    bar.set_postfix_str(
-                        f"loss {values['total']:.3f}, pose {math.degrees(values['pose']):.1f}°"
-                        + (f", held out {summary['mean_deg']:.1f}°" if summary else "")
-                    )
+                    bar.set_postfix_str(_postfix(values, summary))
                 last = self.step == steps
                 if self.test_models and (self.step % config.run.eval_every == 0 or last):
                     if log is not None:
@@ -219,20 +224,23 @@ class Trainer:
         generator.manual_seed(int(state.generate_state(1, np.uint64)[0] >> 1))
         if not self.overfit:
             batch = augment(batch, config.data.augmentation, generator)
-        self.model.train()
+        self.trained.train()
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(self.step, config.optim)
-        terms = pair_losses(
-            self.predictor,
-            batch,
-            config.loss,
-            step=self.step,
-            generator=generator,
-            autocast=self.autocast,
-        )
+        if config.optim.orientation_only:
+            terms = orientation_losses(self.predictor, batch, config.loss, autocast=self.autocast)
+        else:
+            terms = pair_losses(
+                self.predictor,
+                batch,
+                config.loss,
+                step=self.step,
+                generator=generator,
+                autocast=self.autocast,
+            )
         self.optimizer.zero_grad(set_to_none=True)
         terms["total"].backward()
-        norm = nn.utils.clip_grad_norm_(self.model.parameters(), config.optim.gradient_norm)
+        norm = nn.utils.clip_grad_norm_(self.trained.parameters(), config.optim.gradient_norm)
         if not (torch.isfinite(terms["total"]) and torch.isfinite(norm)):
             bad = [name for name, value in terms.items() if not torch.isfinite(value)]
             raise TrainingError(
@@ -296,6 +304,16 @@ class Trainer:
             self.averaged.n_averaged.fill_(checkpoint.step)
         self.step = checkpoint.step
         self.best_mean = float(checkpoint.metrics.get("best_mean_deg", math.inf))
+
+
+def _postfix(values: dict[str, float], summary: dict[str, Any]) -> str:
+    """What stands behind the progress bar."""
+    parts = [f"loss {values['total']:.3f}"]
+    if "pose" in values:
+        parts.append(f"pose {math.degrees(values['pose']):.1f}°")
+    if summary:
+        parts.append(f"held out {summary['mean_deg']:.1f}°")
+    return ", ".join(parts)
 
 
 def _open(stores: list[StoreConfig], image_size: int) -> list[ModelViews]:
