@@ -1,0 +1,63 @@
+"""Runs that go on with another's weights: run.init, optim.stop, optim.orientation_only."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from keypointnet.checkpoints import read_checkpoint
+from keypointnet.config import ConfigError, TrainConfig, load_config
+from keypointnet.training import Trainer
+
+
+@pytest.fixture
+def config(blob_root: Path, tmp_path: Path) -> Callable[..., TrainConfig]:
+    def make(out: str, *more: str) -> TrainConfig:
+        return load_config(
+            None,
+            [
+                f"data.train=[{{path: {blob_root}, subset: train}}]",
+                "data.image_size=32",
+                "data.workers=0",
+                "model={num_keypoints: 4, channels: 16, orientation_channels: 16}",
+                "optim={steps: 4, pairs_per_step: 4}",
+                f"run={{out: '{tmp_path / out}', device: cpu, log_every: 1}}",
+                *more,
+            ],
+        )
+
+    return make
+
+
+def test_stop_ends_a_run_before_its_schedule(config, tmp_path):
+    Trainer(config("first", "optim.stop=2")).run()
+    assert read_checkpoint(tmp_path / "first/checkpoints/last.safetensors").step == 2
+
+
+def test_a_second_run_starts_from_the_averaged_weights(config, tmp_path):
+    Trainer(config("first", "optim.ema_decay=0.5")).run()
+    first = tmp_path / "first/checkpoints/last.safetensors"
+    second = Trainer(config("second", f"run.init={first}"))
+    assert second.step == 0
+    expected = read_checkpoint(first).groups["ema"]
+    for name, value in second.model.state_dict().items():
+        torch.testing.assert_close(value, expected[name], rtol=0, atol=0)
+
+
+def test_orientation_only_leaves_the_rest_as_it_is(config, tmp_path):
+    trainer = Trainer(config("run", "optim.orientation_only=true"))
+    before = {name: value.clone() for name, value in trainer.model.state_dict().items()}
+    trainer.run()
+    changed = {
+        name for name, value in trainer.model.state_dict().items() if not value.equal(before[name])
+    }
+    assert changed == {name for name in before if name.startswith("orientation.")}
+    line = (tmp_path / "run/metrics.jsonl").read_text().splitlines()[0]
+    assert '"orientation"' in line
+    assert '"pose"' not in line
+
+
+def test_orientation_only_needs_an_orientation_network(config):
+    with pytest.raises(ConfigError, match=r"orientation_only: the network has none"):
+        Trainer(config("run", "optim.orientation_only=true", "model.orientation_channels=0"))
