@@ -1,5 +1,5 @@
-# make demo | make test | make setup | make lint | make clean | make distclean
-# The first four make .venv where it is missing or older than the files that describe it.
+# make demo | make test | make setup | make lint | make bench | make clean | make distclean
+# The first five make .venv where it is missing or older than the files that describe it.
 
 VENV := .venv
 STAMP := $(VENV)/.made
@@ -12,7 +12,7 @@ PYTHON = $(or $(shell for p in python3.11 python3 /usr/bin/python3.11 /usr/local
 export PYOPENGL_PLATFORM ?= egl
 export PYGLET_HEADLESS ?= 1
 
-.PHONY: demo test setup lint libraries detectron2 clean distclean
+.PHONY: demo test setup lint bench libraries detectron2 clean distclean
 .NOTPARALLEL:
 
 demo: setup
@@ -27,6 +27,12 @@ lint: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -q --noconftest tests/test_layering.py
+
+# Speed, as ratios within one run, on a machine that does nothing else: benchmarks/README.md.
+bench: setup
+	$(BIN)/python benchmarks/bench_training_step.py
+	$(BIN)/python benchmarks/bench_rendering.py --model chair:1 --model chair:7-8 --out benchmarks/results/rendering.json
+	$(BIN)/python benchmarks/bench_loading.py
 
 setup: libraries $(STAMP)
 

@@ -121,6 +121,7 @@ def wait_in_training(
     waited = [row["seconds_waiting"] for row in logged[STARTING:]]
     taken = [row["seconds"] for row in logged[STARTING:]]
     return {
+        "size": list(store.size),
         "pairs": pairs,
         "steps": len(taken),
         "channels": channels,
@@ -139,7 +140,7 @@ def main() -> None:
     )
     add = parser.add_argument
     add("--store", type=Path, help="a view store; parametric chairs are rendered without one")
-    add("--size", type=int, default=128, help="pixels of rendered views (128)")
+    add("--size", type=int, action="append", help="pixels of rendered views; repeats (128, 64)")
     add("--chairs", type=int, default=40, help="rendered chairs (40)")
     add("--views", type=int, default=40, help="views of each (40)")
     add("--pairs", type=int, default=16, help="pairs in a batch (16)")
@@ -152,27 +153,38 @@ def main() -> None:
     # As in a loading process.
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
-    figures = {}
-    with view_store(args.store, chairs=args.chairs, views=args.views, size=args.size) as store:
-        loading = figures["loading"] = compare(store, args.pairs, args.batches)
-        us = loading["us_per_view"]
-        print(
-            f"{store.size[0]}x{store.size[1]}: loading {us['loading']:.0f} µs a view, bare decode "
-            f"{us['bare decode']:.0f}: {loading['share_of_bare_decode']:.1%} of its speed (aim "
-            f"70 %; by processor time {loading['share_of_bare_decode_cpu_time']:.1%}); of it "
-            f"choosing {us['choosing']:.0f}, reading {us['reading']:.0f}; to float32 in the "
-            f"training process {us['to float32']:.0f}"
-        )
-        if args.steps:
-            waiting = figures["training"] = wait_in_training(
-                store, args.pairs, args.steps, args.channels, args.threads
-            )
-            print(
-                f"training with 1 loading process: {waiting['seconds_per_step']:.2f} s a step, "
-                f"{waiting['share_waiting']:.2%} of it waiting for data (aim under 5 %; worst step "
-                f"{waiting['worst_share_waiting']:.2%})"
-            )
-    write_result(args.out, figures)
+    results: dict[str, list[Any]] = {"loading": [], "training": []}
+    for size in [0] if args.store else args.size or [128, 64]:
+        with view_store(args.store, chairs=args.chairs, views=args.views, size=size) as store:
+            loading = compare(store, args.pairs, args.batches)
+            results["loading"].append(loading)
+            print_loading(loading)
+            if args.steps:
+                waiting = wait_in_training(
+                    store, args.pairs, args.steps, args.channels, args.threads
+                )
+                results["training"].append(waiting)
+                print_waiting(waiting)
+    write_result(args.out, results)
+
+
+def print_loading(result: dict[str, Any]) -> None:
+    us, size = result["us_per_view"], result["size"]
+    print(
+        f"{size[0]}x{size[1]}: loading {us['loading']:.0f} µs a view, bare decode "
+        f"{us['bare decode']:.0f}: {result['share_of_bare_decode']:.1%} of its speed (aim 70 %; by "
+        f"processor time {result['share_of_bare_decode_cpu_time']:.1%}); of it choosing "
+        f"{us['choosing']:.0f}, reading {us['reading']:.0f}; to float32 in the training process "
+        f"{us['to float32']:.0f}"
+    )
+
+
+def print_waiting(result: dict[str, Any]) -> None:
+    print(
+        f"training with 1 loading process: {result['seconds_per_step']:.2f} s a step, "
+        f"{result['share_waiting']:.2%} of it waiting for data (aim under 5 %; worst step "
+        f"{result['worst_share_waiting']:.2%})"
+    )
 
 
 if __name__ == "__main__":

@@ -14,7 +14,6 @@ less than 2/255 in the mean over the pixels that show the object in either pictu
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import statistics
 import sys
@@ -28,6 +27,7 @@ os.environ.setdefault("PYOPENGL_PLATFORM", "egl")
 
 import numpy as np
 import pyrender
+from machine import write_result
 
 from keypointnet.views.cameras import CameraRange, sample_cameras
 from keypointnet.views.lights import Lights
@@ -199,7 +199,7 @@ def main(arguments: list[str] | None = None) -> int:
             flat = sheet[..., :3] + 255 - sheet[..., 3:]
             cv2.imwrite(str(args.picture), flat.clip(0, 255).astype(np.uint8)[..., ::-1])
     if args.out:
-        args.out.write_text(json.dumps({"rendering": results}, indent=1) + "\n")
+        write_result(args.out, {"rendering": results})
     return 0
 
 

@@ -38,13 +38,30 @@ def main() -> None:
         finally:
             processes.leave()
     except (ValueError, OSError, CheckpointError, TrainingError) as error:
-        sys.exit(f"train_kp: {error}")
+        sys.exit(f"train_kp: {_one_line(error)}")
+    except RuntimeError as error:
+        if not str(error).startswith("DataLoader worker"):
+            raise
+        sys.exit(f"train_kp: a loading process died ({_one_line(error)}); go on with --resume")
+    except KeyboardInterrupt:
+        print("stopped; --resume goes on from the last checkpoint", file=sys.stderr)
+        sys.exit(130)
     if summary and processes.is_main:
         print(
             f"held out: mean {summary['mean_deg']:.2f}°, median {summary['median_deg']:.2f}°, "
             f"flips {summary['flips']:.1%}, 3D-SE {summary['se_3d']:.3f}; "
             f"checkpoints in {config.run.out}/checkpoints"
         )
+
+
+def _one_line(error: Exception) -> str:
+    """What to tell the user; an error in a loading process arrives as the text of a traceback."""
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    if lines[0].startswith("Caught ") and len(lines) > 1:
+        return lines[-1].partition(": ")[2]
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"{error.filename}: {error.strerror}"
+    return " ".join(line.strip() for line in lines)
 
 
 if __name__ == "__main__":

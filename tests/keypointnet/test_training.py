@@ -243,18 +243,11 @@ def test_a_finished_run_goes_on_when_more_steps_are_asked_for(config, tmp_path):
     assert trainer.optimizer.state[trainer.model.head_prob.weight]["step"].item() == 4
 
 
-def test_a_second_stage_starts_from_the_weights_of_the_first(config, tmp_path):
-    first = Trainer(config("optim={steps: 9, stop: 2, ema_decay: 0.5}", "data.test=[]"))
-    first.run()
-    assert [line["step"] for line in logged(tmp_path / "run")] == [1, 2]
+def test_weights_to_start_from_must_fit(config, tmp_path):
+    Trainer(config("optim.steps=1", "data.test=[]")).run()
     init = f"run.init={tmp_path}/run/checkpoints/last.safetensors"
-    second = Trainer(config(init, f"run.out={tmp_path}/second"))
-    averaged = first.evaluated_model().state_dict()
-    assert all(torch.equal(v, averaged[k]) for k, v in second.model.state_dict().items())
-    assert second.step == 0
-    assert not second.optimizer.state
     with pytest.raises(CheckpointError, match=r"last.safetensors: does not fit the network"):
-        Trainer(config(init, f"run.out={tmp_path}/third", "model.num_keypoints=5"))
+        Trainer(config(init, f"run.out={tmp_path}/second", "model.num_keypoints=5"))
 
 
 def test_resume_without_a_checkpoint_starts(config):
