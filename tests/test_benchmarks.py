@@ -52,9 +52,8 @@ def test_training_step(tmp_path, blob_root):
 @pytest.mark.slow
 def test_loading(tmp_path, blob_root):
     options = ["--store", blob_root, "--pairs", "2", "--batches", "4", "--steps", "2"]
-    figures, printed = run_benchmark(
-        "bench_loading.py", tmp_path / "loading.json", *options, "--channels", "16", "--threads", "1"
-    )
+    options += ["--channels", "16", "--threads", "1"]
+    figures, printed = run_benchmark("bench_loading.py", tmp_path / "loading.json", *options)
     (loading,), (training,) = figures["loading"], figures["training"]
     assert (loading["size"], loading["pairs"], loading["batches"]) == ([32, 32], 2, 4)
     us = loading["us_per_view"]

@@ -30,8 +30,8 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     add(
         "--minutes",
         type=float,
-        default=7.5,
-        help="train for fewer steps where all would take longer; 0: no limit (7.5)",
+        default=7.8,
+        help="train for fewer steps where all would take longer; 0: no limit (7.8)",
     )
     add("overrides", nargs="*", metavar="key=value", help="settings of the training to change")
     return parser.parse_intermixed_args(arguments)

@@ -22,7 +22,7 @@ from tqdm import tqdm
 from keypointnet.views.cameras import CameraRange
 from keypointnet.views.generate import RenderSettings, plan_jobs, prepare_store
 from keypointnet.views.sources import find_sources
-from keypointnet.views.storage import StorageError, read_json, write_json
+from keypointnet.views.storage import StorageError, read_json, read_split, write_json
 from keypointnet.views.workers import Outcome, WorkerError, render_jobs
 
 
@@ -142,6 +142,7 @@ def _copy_split(models: Path, out: Path) -> None:
     """The split of the models is the split of their views."""
     split = models / "split.json"
     if split.is_file():
+        read_split(models)  # says what is wrong with it
         (out / "split.json").write_bytes(split.read_bytes())
 
 

@@ -37,6 +37,7 @@ __all__ = [
     "View",
     "ViewStore",
     "read_json",
+    "read_split",
     "read_store_info",
     "stored_models",
     "view_file",
@@ -88,10 +89,10 @@ class ViewStore:
         self.models: list[str] = stored_models(self.root)
         if not self.models:
             raise StorageError(f"{self.root}: no view files; tools/render_views.py makes them")
-        self.split: dict[str, list[str]] | None = read_json(self.root / "split.json")
+        self.split: dict[str, list[str]] | None = read_split(self.root)
         self._open_files: OrderedDict[str, ViewFile] = OrderedDict()
         if "size" in self.info:
-            height, width = self.info["size"]
+            height, width = self.info["size"]  # checked by read_store_info
         else:
             file = self._file(self.models[0])
             height, width = decode(file.read(0), file.path, 0).shape[:2]
@@ -171,15 +172,44 @@ def stored_models(root: Path) -> list[str]:
 def read_store_info(root: Path) -> dict[str, Any] | None:
     """The contents of store.json, or None without one.
 
-    Raises:  StorageError: it is no JSON, or of a version this code does not read.
+    Raises:  StorageError: it is no JSON object, of a version this code does not read, or has a
+             size that is none.
     """
-    info = read_json(Path(root) / "store.json")
-    if info is not None and info.get("version") != FORMAT_VERSION:
+    path = Path(root) / "store.json"
+    info = read_json(path)
+    if info is None:
+        return None
+    if not isinstance(info, dict):
+        raise StorageError(f"{path}: expected a JSON object, got a {type(info).__name__}")
+    if info.get("version") != FORMAT_VERSION:
         raise StorageError(
-            f"{Path(root) / 'store.json'}: version {info.get('version')}, this code reads "
-            f"{FORMAT_VERSION}"
+            f"{path}: version {info.get('version')}, this code reads {FORMAT_VERSION}"
         )
+    size = info.get("size", [1, 1])
+    if not (isinstance(size, list) and len(size) == 2 and all(isinstance(n, int) for n in size)):
+        raise StorageError(f"{path}: size: expected [h, w] in pixels, got {size!r}")
     return info
+
+
+def read_split(root: Path) -> dict[str, list[str]] | None:
+    """The contents of split.json, or None without one.
+
+    Raises:  StorageError: it is not two lists of ids, or a model is on both sides.
+    """
+    path = Path(root) / "split.json"
+    split = read_json(path)
+    if split is None:
+        return None
+    sides = [split.get(side) if isinstance(split, dict) else None for side in ("train", "test")]
+    if not all(
+        isinstance(ids, list) and all(isinstance(model_id, str) for model_id in ids)
+        for ids in sides
+    ):
+        raise StorageError(f'{path}: expected {{"train": [id, ...], "test": [id, ...]}}')
+    both = sorted(set(split["train"]) & set(split["test"]))
+    if both:
+        raise StorageError(f"{path}: in 'train' and in 'test': {', '.join(both[:5])}")
+    return dict(split)
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -48,6 +48,15 @@ def test_pose_loss_has_a_finite_gradient_at_both_ends(angle_deg):
     assert R.grad.isfinite().all()
 
 
+def test_pose_loss_of_exactly_half_a_turn():
+    R = torch.diag(torch.tensor([1.0, -1.0, -1.0])).unsqueeze(0).requires_grad_()
+    loss = losses.pose_loss(R, torch.eye(3)[None])
+    loss.backward()
+    assert loss.item() == pytest.approx(math.pi, abs=3e-3)
+    assert R.grad is not None
+    assert R.grad.isfinite().all()
+
+
 POINTS = torch.tensor([[[0.0, 0.0, 0.0], [0.03, 0.0, 0.0], [1.0, 0.0, 0.0]]])
 
 

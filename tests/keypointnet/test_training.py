@@ -105,7 +105,7 @@ def test_without_test_models_nothing_is_evaluated(config, tmp_path):
 
 
 def test_one_batch_overfits(config, tmp_path):
-    overrides = ["optim={steps: 80, pairs_per_step: 2, learning_rate: 5e-3}", "data.test=[]"]
+    overrides = ["optim={steps: 50, pairs_per_step: 2, learning_rate: 5e-3}", "data.test=[]"]
     overrides += ["model.bn_momentum=0.1", "model.orientation_channels=0"]
     Trainer(config(*overrides), overfit=True).run()
     lines = logged(tmp_path / "run")

@@ -131,6 +131,24 @@ def test_a_shared_change_is_one_for_both_views(shared):
     assert not torch.allclose(changed[0], changed[1])
 
 
+def test_which_changes_the_two_views_share(batch):
+    flat = torch.ones(3, 2, 4, *SIZE)
+    flat[:, :, :3] = torch.tensor([0.6, 0.3, 0.2]).view(3, 1, 1)
+    batch = batch._replace(rgba=flat)
+    for name, shared in (("colour", True), ("grey", True), ("view_colour", False)):
+        rgba = augment(batch, EACH[name], generator()).rgba
+        assert torch.equal(rgba[:, 0], rgba[:, 1]) == shared, name
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_a_half_covered_pixel_changes_half_as_much(shared):
+    rgba = torch.ones(4, 2, 4, 1, 2)
+    rgba[:, :, :3] = torch.rand(4, 2, 3, 1, 1).expand(4, 2, 3, 1, 2)
+    rgba[..., 1] *= 0.5
+    changed = change_colour(rgba, 0.7, generator(), shared=shared)
+    torch.testing.assert_close(changed[..., 1], 0.5 * changed[..., 0])
+
+
 def test_a_change_is_the_same_for_a_colour_wherever_it_is(batch):
     """A red seat stays one colour: the change is of colours, not of pixels."""
     rgba = torch.ones(1, 2, 4, *SIZE)
