@@ -2,7 +2,7 @@
 """Our training step against a plain one: the same network, weights and pairs, steps in turn.
 
     benchmarks/bench_training_step.py
-    benchmarks/bench_training_step.py --size 64 --pairs 16 --threads 2 --out step.json
+    benchmarks/bench_training_step.py --store views/chairs --pairs 8 --out step.json
 
 Ours is the trainer's: channels_last, bf16 autocast where the processor multiplies bf16 natively.
 The plain one is what one would write first: NCHW, float32 throughout. Both take both views of a
@@ -150,8 +150,8 @@ def main() -> None:
     add = parser.add_argument
     add("--store", type=Path, help="take the pairs from this view store, at its size")
     add("--size", type=int, action="append", help="pixels of rendered views; repeats (64, 128)")
-    add("--pairs", type=int, default=8, help="pairs in a step (8)")
-    add("--steps", type=int, default=10, help="timed steps of each (10)")
+    add("--pairs", type=int, default=16, help="pairs in a step (16)")
+    add("--steps", type=int, default=6, help="timed steps of each (6)")
     add("--channels", type=int, default=64, help="of the trunk (64); the orientation net has half")
     add("--keypoints", type=int, default=10, help="N (10)")
     add("--threads", type=int, default=2, help="of the processor (2)")

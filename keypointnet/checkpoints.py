@@ -54,6 +54,7 @@ def build_model(config: TrainConfig) -> KeypointNet:
         c.num_keypoints,
         channels=c.channels,
         orientation_channels=c.orientation_channels,
+        orientation_network=c.orientation_network,
         depth_offset=c.depth_offset,
         downsample=c.downsample,
         bn_momentum=c.bn_momentum,

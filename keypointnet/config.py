@@ -29,6 +29,8 @@ class ModelConfig:
     num_keypoints: int = 10
     channels: int = 64
     orientation_channels: int = 32
+    orientation_network: str = "dilated"
+    """"dilated", the paper's, or "residual"; see `keypointnet.model.build_orientation_net`."""
     depth_offset: float = 30.0
     downsample: int = 1
     bn_momentum: float = 0.001
@@ -76,11 +78,6 @@ class DataConfig:
     """Height and width of the views, in pixels."""
     workers: int = 1
     """Processes that load pairs, for each training process; 0 loads in the training process."""
-    first_angle_deg: float = 180.0
-    """How far the two views of a pair may be apart in the first step. Near views match by looks
-    alone, which leads off the plateau where no pose is right; 180, the paper's, bounds nothing."""
-    angle_steps: int = 0
-    """Steps in which that bound grows, linearly, to 180°."""
     augmentation: AugmentationConfig = field(default_factory=AugmentationConfig)
 
 
@@ -112,8 +109,8 @@ class RunConfig:
     """How and where to run."""
 
     out: str = "runs/keypointnet"
-    init: str = ""
-    """Checkpoint whose weights to start from, with a fresh optimiser; "" starts from nothing."""
+    init: str | None = None
+    """Checkpoint whose weights to start from, with a fresh optimiser; none starts from nothing."""
     seed: int = 0
     device: str = "auto"
     """"auto" (cuda if there is one), "cpu", "cuda" or "cuda:<n>"."""
@@ -187,6 +184,7 @@ def check_config(config: TrainConfig) -> None:
     for key, value, choices in (
         ("optim.schedule", config.optim.schedule, ("constant", "one_cycle")),
         ("loss.variant", config.loss.variant, ("paper", "released")),
+        ("model.orientation_network", config.model.orientation_network, ("dilated", "residual")),
     ):
         if value not in choices:
             raise ConfigError(f"{key}: expected {' or '.join(choices)}, got {value!r}")

@@ -51,7 +51,7 @@ def affordable_steps(steps: int, step_s: float, left_s: float) -> int:
 def scale_schedule(config: TrainConfig, steps: int) -> TrainConfig:
     """The same training in another number of steps: all that counts steps is scaled with it."""
     ratio = steps / config.optim.steps
-    loss, data = config.loss, config.data
+    loss = config.loss
     return replace(
         config,
         loss=replace(
@@ -60,6 +60,5 @@ def scale_schedule(config: TrainConfig, steps: int) -> TrainConfig:
             flag_anneal_start=round(ratio * loss.flag_anneal_start),
             flag_anneal_end=round(ratio * loss.flag_anneal_end),
         ),
-        data=replace(data, angle_steps=round(ratio * data.angle_steps)),
         optim=replace(config.optim, steps=steps),
     )

@@ -20,10 +20,9 @@ def resolve_autocast(amp: str, device: torch.device, config: ModelConfig) -> tor
     """
     if amp not in ("auto", "bf16", "off"):
         raise ConfigError(f"run.amp: expected 'auto', 'bf16' or 'off', got {amp!r}")
-    channels = {
-        "model.channels": config.channels,
-        "model.orientation_channels": config.orientation_channels,
-    }
+    channels = {"model.channels": config.channels}
+    if config.orientation_network == "dilated":
+        channels["model.orientation_channels"] = config.orientation_channels
     broken = {key: n for key, n in channels.items() if device.type == "cpu" and n % 16}
     if amp == "bf16" and broken:
         key, n = next(iter(broken.items()))

@@ -46,7 +46,7 @@ from keypointnet.model import KeypointNet
 from keypointnet.objective import gt_flag_share, orientation_losses, pair_losses
 from keypointnet.precision import resolve_autocast
 from keypointnet.runlog import RunLog
-from keypointnet.schedules import learning_rate, pair_angle_deg
+from keypointnet.schedules import learning_rate
 from keypointnet.views.augmentation import augment
 from keypointnet.views.pairs import ModelViews, PairBatch, PairDataset, PairSampler, open_models
 
@@ -198,7 +198,6 @@ class Trainer:
             first_step=0 if self.overfit else self.step,
             rank=processes.rank,
             world_size=processes.world_size,
-            max_angle_deg=lambda step: pair_angle_deg(step, config.data),
         )
         if self.overfit:
             keys = next(iter(sampler))

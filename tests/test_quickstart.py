@@ -144,12 +144,11 @@ def test_steps_that_fit_into_the_time_left():
 
 def test_fewer_steps_keep_the_shape_of_the_schedule():
     overrides = ["loss.anchor_steps=400", "loss.flag_anneal_start=500", "loss.flag_anneal_end=1000"]
-    config = load_config(None, [*overrides, "data.angle_steps=300", "optim.steps=2000"])
+    config = load_config(None, [*overrides, "optim.steps=2000"])
     scaled = scale_schedule(config, 500)
     assert scaled.optim.steps == 500
     assert scaled.loss.anchor_steps == 100
     assert (scaled.loss.flag_anneal_start, scaled.loss.flag_anneal_end) == (125, 250)
-    assert scaled.data.angle_steps == 75
     assert scale_schedule(config, 2000) == config
     assert config.optim.steps == 2000
     back = replace(scaled.optim, steps=2000)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import bisect
 import functools
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -54,11 +54,10 @@ class PairBatch(NamedTuple):
 
 
 class PairKey(NamedTuple):
-    """Which pair: a position of an epoch, and how far its views may be apart."""
+    """Which pair: a position of an epoch."""
 
     epoch: int
     position: int
-    max_angle_deg: float = 180.0
 
 
 @dataclass(frozen=True)
@@ -102,23 +101,12 @@ class PairDataset(Dataset[PairBatch]):
         return self.ends[-1]
 
     def pair_at(self, key: PairKey) -> tuple[int, int, int]:
-        """(index of the model, first view, second view) of a key.
-
-        Where the key bounds the angle, the second view is drawn among those within it, or is the
-        nearest one; pairs are then no longer disjoint.
-        """
+        """(index of the model, first view, second view) of a key."""
         index = bisect.bisect_right(self.ends, key.position)
         rank = key.position - (self.ends[index - 1] if index else 0)
         entry = self.models[index]
         order = _view_order(self.seed, key.epoch, index, entry.store.n_views(entry.model))
         first, second = order[2 * rank], order[2 * rank + 1]
-        if key.max_angle_deg < 180:
-            R = entry.store.cameras(entry.model)[0][:, :3, :3]
-            cos = (np.einsum("ij,vij->v", R[first], R) - 1) / 2
-            cos[first] = -2
-            near = np.flatnonzero(cos >= np.cos(np.deg2rad(key.max_angle_deg)))
-            rng = np.random.default_rng([self.seed, key.epoch, index, rank])
-            second = rng.choice(near) if len(near) else cos.argmax()
         return index, int(first), int(second)
 
     def __getitem__(self, keys: PairKey | Sequence[PairKey]) -> PairBatch:
@@ -166,7 +154,6 @@ class PairSampler:
     `rank` takes its contiguous share of each, so no pair is seen twice in an epoch.
 
     Args:    n_pairs: pairs in an epoch.  batch_size: pairs of all processes together.
-             max_angle_deg: how far the views of a pair may be apart, for each step.
     Raises:  ValueError: batch_size is no multiple of world_size.
     """
 
@@ -179,7 +166,6 @@ class PairSampler:
         first_step: int = 0,
         rank: int = 0,
         world_size: int = 1,
-        max_angle_deg: Callable[[int], float] = lambda step: 180.0,
     ) -> None:
         if batch_size % world_size:
             raise ValueError(
@@ -187,7 +173,6 @@ class PairSampler:
             )
         self.n_pairs, self.batch_size, self.seed = n_pairs, batch_size, seed
         self.first_step, self.rank, self.share = first_step, rank, batch_size // world_size
-        self.max_angle_deg = max_angle_deg
 
     def __iter__(self) -> Iterator[list[PairKey]]:
         order, order_epoch = np.empty(0, dtype=np.int64), -1
@@ -199,7 +184,7 @@ class PairSampler:
                 if epoch != order_epoch:
                     rng = np.random.default_rng([self.seed, epoch])
                     order, order_epoch = rng.permutation(self.n_pairs), epoch
-                keys.append(PairKey(epoch, int(order[position]), self.max_angle_deg(step)))
+                keys.append(PairKey(epoch, int(order[position])))
             yield keys
 
 

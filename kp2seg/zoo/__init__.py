@@ -33,7 +33,7 @@ class Entry:
 MODELS: dict[str, Entry] = {
     "chair-64": Entry(
         file="chair-64.safetensors",
-        sha256="446f0eb74d11be0e97bb045c24218e48c5dc1c979fb18b983b043f5d5f6e5bd9",
+        sha256="41b3b54f7a4f2446e0952ff75944985c9110fd8a78a699fc8c730d555c64aeaa",
         config="configs/keypointnet/chair.yaml",
         data="Sweet Home 3D's free seats (CC BY 3.0 and public domain), their deformed copies, and "
         "parametric chairs; see docs/results.md",

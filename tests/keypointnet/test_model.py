@@ -2,7 +2,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from keypointnet.model import KeypointNet, Prediction, orientation_flag
+from keypointnet.model import (
+    KeypointNet,
+    Prediction,
+    build_orientation_net,
+    orientation_flag,
+)
 
 
 def small(**settings) -> KeypointNet:
@@ -109,6 +114,46 @@ def test_orientation_flag_is_one_where_plus_x_is_to_the_right():
     flag = orientation_flag(uv)
     assert flag.tolist() == [1.0, 0.0, 0.0]
     assert not flag.requires_grad
+
+
+@pytest.mark.parametrize("size", [(32, 32), (24, 40), (17, 9)])
+def test_the_residual_orientation_net_takes_any_size(size):
+    model = small(orientation_network="residual", orientation_channels=8).eval()
+    with torch.autocast("cpu", torch.bfloat16):
+        uv = model(torch.rand(2, 3, *size)).orientation_uv
+    assert uv.shape == (2, 2, 2)
+    assert uv.dtype == torch.float32
+
+
+def test_the_residual_orientation_net_tells_left_from_right():
+    """A bright half on the left or the right, over noise it has not seen in training."""
+    torch.manual_seed(0)
+    net = build_orientation_net("residual", 8, downsample=1, bn_momentum=0.1)
+    optimizer = torch.optim.Adam(net.parameters(), 3e-3)
+
+    def pictures(n: int) -> tuple[Tensor, Tensor]:
+        image = 0.8 * torch.rand(n, 3, 16, 16)
+        right = torch.rand(n) < 0.5
+        image[right, :, :, 8:] += 0.2
+        image[~right, :, :, :8] += 0.2
+        u = torch.where(right, 0.5, -0.5)
+        plus = torch.stack([u, torch.zeros(n)], dim=-1)
+        return image, torch.stack([plus, -plus], dim=1)
+
+    for _ in range(60):
+        image, target = pictures(16)
+        loss = (net(image) - target).square().mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    image, target = pictures(100)
+    flag = orientation_flag(net.eval()(image))
+    assert (flag == orientation_flag(target)).float().mean() > 0.95
+
+
+def test_an_unknown_orientation_network():
+    with pytest.raises(ValueError, match="expected 'dilated' or 'residual', got 'resnet'"):
+        small(orientation_network="resnet")
 
 
 class FixedOrientation(nn.Module):

@@ -41,6 +41,11 @@ def test_networks_without_an_orientation_net_may_use_bf16(native):
     assert resolve_autocast("bf16", CPU, config) is not None
 
 
+def test_residual_orientation_nets_may_have_any_number_of_channels(native):
+    config = ModelConfig(orientation_network="residual", orientation_channels=24)
+    assert resolve_autocast("bf16", CPU, config) is not None
+
+
 @pytest.mark.parametrize("channels", [16, 48])
 def test_bf16_gradients_are_those_of_float32(channels):
     model = KeypointNet(4, channels=channels, orientation_channels=0)

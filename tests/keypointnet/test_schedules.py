@@ -1,7 +1,7 @@
 import pytest
 
-from keypointnet.config import DataConfig, OptimConfig
-from keypointnet.schedules import learning_rate, pair_angle_deg
+from keypointnet.config import OptimConfig
+from keypointnet.schedules import learning_rate
 
 
 def test_a_constant_learning_rate():
@@ -18,9 +18,3 @@ def test_one_cycle_literal():
 def test_one_cycle_of_one_step_learns():
     config = OptimConfig(steps=1, learning_rate=1.0, schedule="one_cycle")
     assert learning_rate(0, config) == 1.0
-
-
-def test_pair_angle_literal():
-    config = DataConfig(first_angle_deg=30.0, angle_steps=100)
-    assert [pair_angle_deg(step, config) for step in (0, 50, 100, 999)] == [30, 105, 180, 180]
-    assert pair_angle_deg(0, DataConfig()) == 180

@@ -45,14 +45,18 @@ def test_a_second_run_starts_from_the_averaged_weights(config, tmp_path):
         torch.testing.assert_close(value, expected[name], rtol=0, atol=0)
 
 
-def test_orientation_only_leaves_the_rest_as_it_is(config, tmp_path):
-    trainer = Trainer(config("run", "optim.orientation_only=true"))
+@pytest.mark.parametrize("kind", ["dilated", "residual"])
+def test_orientation_only_leaves_the_rest_as_it_is(config, tmp_path, kind):
+    network = f"model.orientation_network={kind}"
+    trainer = Trainer(config("run", "optim.orientation_only=true", network))
     before = {name: value.clone() for name, value in trainer.model.state_dict().items()}
     trainer.run()
     changed = {
         name for name, value in trainer.model.state_dict().items() if not value.equal(before[name])
     }
     assert changed == {name for name in before if name.startswith("orientation.")}
+    saved = tmp_path / "run/checkpoints/last.safetensors"
+    Trainer(config("all", f"run.init={saved}", network)).run()
     line = (tmp_path / "run/metrics.jsonl").read_text().splitlines()[0]
     assert '"orientation"' in line
     assert '"pose"' not in line

@@ -167,8 +167,6 @@ if __name__ == "__main__":
 LONGER = (
     "optim={steps: 7, pairs_per_step: 4, schedule: one_cycle, ema_decay: 0.9}",
     "data.augmentation={mirror: 0.5, colour: 0.5, grey: 0.2, noise: 0.02}",
-    "data.first_angle_deg=60",
-    "data.angle_steps=5",
     "loss.flag_anneal_start=2",
     "loss.flag_anneal_end=6",
     "run.checkpoint_every=2",

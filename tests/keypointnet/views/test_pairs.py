@@ -2,7 +2,6 @@ import itertools
 import pickle
 from collections import Counter
 
-import numpy as np
 import pytest
 import torch
 
@@ -64,12 +63,6 @@ def test_a_step_may_be_larger_than_an_epoch():
     (keys,) = batches(1, n_pairs=4, batch_size=10)
     assert [key.epoch for key in keys] == [0] * 4 + [1] * 4 + [2] * 2
     assert sorted(key.position for key in keys[:4]) == [0, 1, 2, 3]
-
-
-def test_the_bound_on_the_angle_follows_the_step():
-    keys = batches(3, first_step=5, max_angle_deg=lambda step: 10.0 * step)
-    assert [{key.max_angle_deg for key in batch} for batch in keys] == [{50.0}, {60.0}, {70.0}]
-    assert {key.max_angle_deg for key in batches(1)[0]} == {180.0}
 
 
 def test_a_batch_that_cannot_be_shared():
@@ -135,40 +128,9 @@ def test_pairs_loaded_one_by_one_or_together_are_the_same(dataset):
 
 def test_a_data_set_travels_to_workers(dataset):
     copy = pickle.loads(pickle.dumps(dataset))
-    key = PairKey(1, 3, 60.0)
+    key = PairKey(1, 3)
     assert copy.pair_at(key) == dataset.pair_at(key)
     assert torch.equal(copy[key].rgba, dataset[key].rgba)
-
-
-def angle_deg(dataset: PairDataset, model: int, first: int, second: int) -> float:
-    entry = dataset.models[model]
-    R = entry.store.cameras(entry.model)[0][:, :3, :3]
-    trace = np.trace(R[second] @ R[first].T)
-    return float(np.rad2deg(np.arccos(np.clip((trace - 1) / 2, -1, 1))))
-
-
-@pytest.mark.parametrize("bound", [40.0, 90.0, 179.0])
-def test_the_views_of_a_pair_are_within_the_angle(dataset, bound):
-    nearest = 0
-    for position in range(20):
-        model, first, second = dataset.pair_at(PairKey(0, position, bound))
-        assert first != second
-        free = dataset.pair_at(PairKey(0, position))
-        assert (model, first) == free[:2]
-        angle = angle_deg(dataset, model, first, second)
-        if angle > bound + 1e-6:
-            others = [angle_deg(dataset, model, first, v) for v in range(10) if v != first]
-            assert angle == pytest.approx(min(others))
-            nearest += 1
-        assert dataset.pair_at(PairKey(0, position, bound)) == (model, first, second)
-    assert nearest < 10
-
-
-def test_without_a_view_within_the_angle_the_nearest_is_taken(dataset):
-    for position in range(20):
-        model, first, second = dataset.pair_at(PairKey(0, position, 1e-3))
-        others = [angle_deg(dataset, model, first, v) for v in range(10) if v != first]
-        assert angle_deg(dataset, model, first, second) == pytest.approx(min(others))
 
 
 def test_data_sets_that_cannot_be(tmp_path, blob_root, blob_views):
