@@ -1,31 +1,37 @@
-"""Checkpoints: one safetensors file holds a whole state, so replacing it is atomic.
+"""Checkpoints: one file of tensors holds a whole state, so replacing it is atomic.
 
-Tensors are named `model/<name>`, `ema/<name>` and `optimizer/<parameter>/<name>`; the file's
-metadata has the format, the step, the configuration as YAML and the metrics as JSON. A file for
-inference only has no optimiser. Nothing is pickled.
+Its groups are "model", "ema" and "optimizer"; its metadata has the format, the step, the
+configuration as YAML and the metrics as JSON. A file for inference only has no optimiser.
 """
 
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import safetensors.torch
 import torch
-from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from keypointnet.config import TrainConfig, load_config_text, to_yaml
 from keypointnet.model import KeypointNet
+from keypointnet.tensor_files import CheckpointError, read_tensors, write_tensors
+
+__all__ = [
+    "Checkpoint",
+    "CheckpointError",
+    "build_model",
+    "export_weights",
+    "load_model",
+    "load_optimizer",
+    "load_weights",
+    "optimizer_tensors",
+    "read_checkpoint",
+    "save_checkpoint",
+]
 
 FORMAT = "keypointnet-1"
-
-
-class CheckpointError(RuntimeError):
-    """A checkpoint that cannot be written or read; the message names the file and the reason."""
 
 
 @dataclass
@@ -73,30 +79,13 @@ def save_checkpoint(
 
     Raises: CheckpointError: it cannot be written (a full disk); the file that was there is intact.
     """
-    tensors = {
-        f"{group}/{name}": tensor.detach().contiguous().cpu()
-        for group, named in groups.items()
-        for name, tensor in named.items()
-    }
     metadata = {
         "format": FORMAT,
         "step": str(step),
         "config": to_yaml(config),
         "metrics": json.dumps(metrics or {}),
     }
-    # One name for all: what a process killed while writing leaves, the next checkpoint replaces.
-    temporary = path.with_name(f".{path.name}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("wb") as file:
-            file.write(safetensors.torch.save(tensors, metadata))
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        kept = "the previous checkpoint is intact" if path.exists() else "there is none before it"
-        raise CheckpointError(f"{path}: cannot be written ({error.strerror}); {kept}") from error
+    write_tensors(path, groups, metadata)
 
 
 def read_checkpoint(path: str | Path) -> Checkpoint:
@@ -105,17 +94,7 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
     Raises: CheckpointError: missing, cut short, no safetensors, or of another format.
     """
     path = Path(path)
-    groups: dict[str, dict[str, Tensor]] = {}
-    try:
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            for full in file.keys():  # noqa: SIM118 (safe_open is no mapping)
-                group, _, name = full.partition("/")
-                groups.setdefault(group, {})[name] = file.get_tensor(full)
-    except FileNotFoundError as error:
-        raise CheckpointError(f"{path}: no such checkpoint") from error
-    except (SafetensorError, OSError) as error:
-        raise CheckpointError(f"{path}: is no whole safetensors file ({error})") from error
+    groups, metadata = read_tensors(path)
     if metadata.get("format") != FORMAT or not groups.keys() & {"model", "ema"}:
         raise CheckpointError(
             f"{path}: expected a checkpoint of format {FORMAT!r}, got {metadata.get('format')!r}"

@@ -6,7 +6,7 @@ import pytest
 import safetensors.torch
 import torch
 
-from keypointnet import checkpoints
+from keypointnet import tensor_files
 from keypointnet.checkpoints import (
     Checkpoint,
     CheckpointError,
@@ -99,7 +99,7 @@ def test_an_interrupted_write_leaves_the_previous_checkpoint(path, monkeypatch):
     def killed(*args):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(checkpoints.os, "replace", killed)
+    monkeypatch.setattr(tensor_files.os, "replace", killed)
     with pytest.raises(KeyboardInterrupt):
         save(path, step=2)
     monkeypatch.undo()
