@@ -1,8 +1,19 @@
 """kp2seg: instance masks from keypoints, discovered or annotated, as a Detectron2 plugin.
 
-Built on ``keypointnet``; needs Detectron2, which ``make setup`` installs.
+Importing it puts the meta-architecture, the backbones and the data sets into Detectron2's
+registries; no file is looked at. Without Detectron2, which `make setup` installs, there is
+`kp2seg.zoo` alone.
 """
+
+import importlib.util
 
 from keypointnet import __version__
 
 __all__ = ["__version__"]
+
+if importlib.util.find_spec("detectron2") is not None:
+    from kp2seg.data.catalog import register_datasets
+    from kp2seg.modeling import backbones, meta_arch
+
+    __all__ += ["backbones", "meta_arch"]
+    register_datasets()

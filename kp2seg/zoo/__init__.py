@@ -67,3 +67,15 @@ def path(name: str) -> Path:
 def get(name: str, device: str | torch.device = "cpu") -> KeypointNet:
     """A trained network, ready to predict. Raises: as `path`."""
     return load_model(path(name), device)
+
+
+TEMPLATES = {"person": "person_templates.json"}
+"""Name → file of pose templates. "person": 17 COCO joints, three clusters of 161 annotated poses of
+COCO 2017 (annotations: CC BY 4.0, COCO Consortium), made by tools/build_templates.py."""
+
+
+def templates(name: str) -> Path:
+    """A file of pose templates. Raises: ValueError: no such templates (the names are listed)."""
+    if name not in TEMPLATES:
+        raise ValueError(f"zoo: no templates {name!r}; there are {', '.join(sorted(TEMPLATES))}")
+    return Path(__file__).with_name(TEMPLATES[name])

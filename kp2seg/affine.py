@@ -1,0 +1,178 @@
+"""Affine maps of the plane, many at once: apply, compose, invert, fit to points.
+
+Convention: a matrix A_src2dst is (..., 3, 3), its last row is (0, 0, 1), and it maps column vectors
+(x, y, 1) of src to dst. Everything is computed element by element in float64: automatic mixed
+precision would do a matrix product of coordinates in bfloat16, which is pixels off.
+Leading dimensions `...` are free and broadcast.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+Transform = Literal["similarity", "affine"]
+"""What may be fitted: 4 numbers (turn, scale, shift; no reflection) or all 6."""
+
+Convention = Literal["published", "centres"]
+"""Where the pixels of a grid lie: "centres" is Detectron2's, continuous with pixel i's centre at
+i + 0.5; "published" is the reference's, with pixel i at the integer i."""
+
+_MIN_POINTS = {"similarity": 2, "affine": 3}
+
+
+def pixel_offset(convention: Convention) -> float:
+    """Coordinate of the first pixel's centre: 0.5 for "centres", 0 for "published".
+
+    Raises:  ValueError: another convention.
+    """
+    if convention not in ("published", "centres"):
+        raise ValueError(
+            f"convention: expected 'published' (pixel i at i) or 'centres' (at i + 0.5), "
+            f"got {convention!r}"
+        )
+    return 0.5 if convention == "centres" else 0.0
+
+
+def transform_points(A_src2dst: Tensor, points_src: Tensor) -> Tensor:
+    """Points moved by an affine map.
+
+    Args:    A_src2dst: (..., 3, 3).  points_src: (..., K, 2).
+    Returns: (..., K, 2), dtype of the points. Differentiable in both.
+    """
+    A = A_src2dst.double().unsqueeze(-3)
+    x, y = points_src.double().unbind(-1)
+    moved = torch.stack(
+        [A[..., i, 0] * x + A[..., i, 1] * y + A[..., i, 2] for i in range(2)], dim=-1
+    )
+    return moved.to(points_src.dtype)
+
+
+def compose(A_1to2: Tensor, A_0to1: Tensor) -> Tensor:
+    """A_0to2: first A_0to1, then A_1to2.
+
+    Args:    two (..., 3, 3).
+    Returns: (..., 3, 3), dtype of the first. Differentiable in both.
+    """
+    product = (A_1to2.double().unsqueeze(-1) * A_0to1.double().unsqueeze(-3)).sum(-2)
+    return product.to(A_1to2.dtype)
+
+
+def invert(A_src2dst: Tensor) -> Tensor:
+    """A_dst2src, in closed form.
+
+    A map that flattens the plane has no inverse: its entries come out as inf or NaN, as of a
+    division by zero. (Looking for one would make an accelerator wait.)
+
+    Args:    A_src2dst: (..., 3, 3).
+    Returns: (..., 3, 3), same dtype. Differentiable.
+    """
+    A = A_src2dst.double()
+    a, b, tx = A[..., 0, :].unbind(-1)
+    c, d, ty = A[..., 1, :].unbind(-1)
+    det = a * d - b * c
+    ia, ib, ic, id_ = d / det, -b / det, -c / det, a / det
+    rows = (ia, ib, -(ia * tx + ib * ty), ic, id_, -(ic * tx + id_ * ty))
+    return _affine_matrix(*rows).to(A_src2dst.dtype)
+
+
+def fit_transform(
+    src: Tensor,
+    dst: Tensor,
+    weight: Tensor | None = None,
+    transform: Transform = "similarity",
+) -> tuple[Tensor, Tensor]:
+    """Weighted least squares: the map that best takes src onto dst, one for each point set.
+
+    Minimises Σ w |A src − dst|². A similarity is [a b tx; −b a ty].
+
+    Args:    src, dst: (..., K, 2).  weight: (..., K) >= 0 or bool, all 1 without; 0 ignores a
+             point, even a NaN one, in value and gradient.
+    Returns: A_src2dst (..., 3, 3), dtype of src, differentiable in src, dst and weight; and
+             defined (...) bool: False where the points leave the map open (for a similarity fewer
+             than 2 distinct weighted points, for an affine map fewer than 3 off a line). The
+             matrix is the identity there.
+    Raises:  ValueError: the shapes do not broadcast, or an unknown transform.
+    Source:  Zhang et al. 2019, section 3.2. The reference solves the same equations by SVD in
+             float32; where they leave the map open it takes the shortest solution.
+    """
+    if transform not in _MIN_POINTS:
+        raise ValueError(
+            f"fit_transform: expected transform 'similarity' or 'affine', got {transform!r}"
+        )
+    if src.ndim < 2 or dst.ndim < 2 or src.shape[-1] != 2 or src.shape[-2:] != dst.shape[-2:]:
+        raise ValueError(
+            "fit_transform: expected src and dst (..., K, 2) of one K, "
+            f"got {tuple(src.shape)} and {tuple(dst.shape)}"
+        )
+    shape = torch.broadcast_shapes(src.shape, dst.shape)[:-1]
+    if weight is not None:
+        shape = torch.broadcast_shapes(shape, weight.shape)
+    w = src.new_ones(shape).double() if weight is None else weight.double().expand(shape)
+    used = w > 0
+    s, s_mean = _centred(src.double(), w, used)
+    d, d_mean = _centred(dst.double(), w, used)
+    (sx, sy), (dx, dy) = s.unbind(-1), d.unbind(-1)
+    sxx, sxy, syy = (w * sx * sx).sum(-1), (w * sx * sy).sum(-1), (w * sy * sy).sum(-1)
+    # Spread too small beside the coordinates' own rounding is no spread.
+    size2 = (sxx + syy).detach() + (w.sum(-1) * s_mean.square().sum(-1)).detach()
+    enough = used.sum(-1) >= _MIN_POINTS[transform]
+    if transform == "similarity":
+        defined = enough & (sxx + syy > 1e-18 * size2)
+        var = torch.where(defined, sxx + syy, 1.0)
+        a = (w * (sx * dx + sy * dy)).sum(-1) / var
+        b = (w * (sy * dx - sx * dy)).sum(-1) / var
+        linear = (a, b, -b, a)
+    else:
+        det = sxx * syy - sxy * sxy
+        defined = enough & (sxx + syy > 1e-18 * size2) & (det > 1e-12 * (sxx + syy).square() / 4)
+        det = torch.where(defined, det, 1.0)
+        xx, xy = (w * dx * sx).sum(-1), (w * dx * sy).sum(-1)
+        yx, yy = (w * dy * sx).sum(-1), (w * dy * sy).sum(-1)
+        linear = (
+            (xx * syy - xy * sxy) / det,
+            (xy * sxx - xx * sxy) / det,
+            (yx * syy - yy * sxy) / det,
+            (yy * sxx - yx * sxy) / det,
+        )
+    m00, m01, m10, m11 = linear
+    tx = d_mean[..., 0] - m00 * s_mean[..., 0] - m01 * s_mean[..., 1]
+    ty = d_mean[..., 1] - m10 * s_mean[..., 0] - m11 * s_mean[..., 1]
+    A = _affine_matrix(m00, m01, tx, m10, m11, ty)
+    identity = torch.eye(3, dtype=A.dtype, device=A.device)
+    return torch.where(defined[..., None, None], A, identity).to(src.dtype), defined
+
+
+def letterbox(
+    source_size: tuple[float, float] | Tensor, size: tuple[int, int], device: torch.device
+) -> Tensor:
+    """The map that takes a whole picture, its shape kept, centred into a frame.
+
+    Args:    source_size: (h, w) of the picture, or (P, 2), of P pictures.
+             size: (h, w) of the frame.
+    Returns: (3, 3) or (P, 3, 3) float64 A_source2frame.
+    """
+    h, w = torch.as_tensor(source_size, dtype=torch.float64, device=device).unbind(-1)
+    scale = torch.minimum(size[0] / h, size[1] / w)
+    zero = torch.zeros_like(scale)
+    tx, ty = (size[1] - w * scale) / 2, (size[0] - h * scale) / 2
+    return _affine_matrix(scale, zero, tx, zero, scale, ty)
+
+
+def _centred(points: Tensor, w: Tensor, used: Tensor) -> tuple[Tensor, Tensor]:
+    """The weighted mean of the used points, and the points less that mean; 0 where unused."""
+    points = torch.where(used.unsqueeze(-1), points, 0.0)
+    total = w.sum(-1)
+    total = torch.where(total > 0, total, 1.0)
+    mean = (w.unsqueeze(-1) * points).sum(-2) / total.unsqueeze(-1)
+    return torch.where(used.unsqueeze(-1), points - mean.unsqueeze(-2), 0.0), mean
+
+
+def _affine_matrix(
+    m00: Tensor, m01: Tensor, tx: Tensor, m10: Tensor, m11: Tensor, ty: Tensor
+) -> Tensor:
+    zero, one = torch.zeros_like(m00), torch.ones_like(m00)
+    entries = torch.stack([m00, m01, tx, m10, m11, ty, zero, zero, one], dim=-1)
+    return entries.reshape(*entries.shape[:-1], 3, 3)

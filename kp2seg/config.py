@@ -1,0 +1,47 @@
+"""kp2seg's keys in Detectron2's CfgNode. LazyConfig users need none of this: configs/kp2seg/."""
+
+from __future__ import annotations
+
+from detectron2.config import CfgNode
+
+
+def add_kp2seg_config(cfg: CfgNode) -> None:
+    """Adds MODEL.POSE2SEG and MODEL.TIMM, with the published settings, to Detectron2's defaults.
+
+    After it, `MODEL.META_ARCHITECTURE: Pose2Seg` and `MODEL.BACKBONE.NAME:
+    build_pose2seg_r50_backbone` (or `build_timm_fpn_backbone`, or any of Detectron2's) make the
+    model. MODEL.POSE2SEG.TEMPLATES has to name a templates file.
+    """
+    cfg.MODEL.TIMM = CfgNode({"NAME": "tf_efficientnet_lite0", "PRETRAINED": True})
+    cfg.MODEL.POSE2SEG = CfgNode(
+        {
+            "TEMPLATES": "",
+            # "features": aligned in the picture's feature map; "image": in the picture itself.
+            "ALIGN": "features",
+            "IN_FEATURE": "p2",
+            "INPUT_SIZE": 512,
+            "ALIGN_SIZE": 64,
+            "REGION_SIZE": 192,
+            # "published": pixel i at i, and its resampling; "centres": pixel i at i + 0.5.
+            "CONVENTION": "published",
+            # "templates" or "box".
+            "MATCHING": "templates",
+            # "similarity" or "affine".
+            "TRANSFORM": "similarity",
+            "REGION_SCALE": 1.0,
+            # Where no template fits: "whole" picture or the "box" of the points.
+            "FALLBACK": "whole",
+            "JITTER": {"ANGLE_DEG": 30.0, "SCALE": (0.8, 1.2), "SHIFT": 0.1},
+            # "published" or "light".
+            "HEAD": "published",
+            "SKELETON": True,
+            "SKELETON_SIGMA": 3.0,
+            # A branch that predicts the masks' IoU.
+            "QUALITY": False,
+            # "constant" or "quality".
+            "SCORE_MODE": "constant",
+            "MAX_PEOPLE": 8,
+            "PEOPLE_CHUNK": 32,
+            "DICE": 0.0,
+        }
+    )

@@ -1,0 +1,175 @@
+"""Names of data sets → their data, and their place in Detectron2's catalogues.
+
+Registering reads nothing, not even whether a file exists; a data set is read when it is asked for.
+Beside Detectron2's usual metadata, `MetadataCatalog.get(name)` holds `annotation_file`, the
+original file, which may hold more than the data set. It has no `json_file` for that reason:
+Detectron2's COCOEvaluator would score against the people that COCOPersons leaves out. Without one
+it writes its own from the data set. `read_dataset(name).coco` is what our evaluators use.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from detectron2.data import DatasetCatalog, MetadataCatalog
+from detectron2.data.datasets.builtin_meta import KEYPOINT_CONNECTION_RULES
+from detectron2.structures import BoxMode
+
+from kp2seg.data import cocopersons, ochuman
+from kp2seg.data.coco_json import KeypointData, check_coco, read_json
+from kp2seg.keypoint_sources.layouts import COCO_JOINTS, flip_pairs
+
+ROOT_VARIABLE = "DETECTRON2_DATASETS"
+EVALUATOR_TYPE = "kp2seg"
+
+
+@dataclass(frozen=True)
+class Source:
+    """How a data set is read: `read(strict=..., check_images=...)`, and where it comes from."""
+
+    read: Callable[..., KeypointData]
+    annotation_file: Path
+    image_root: Path
+
+
+_PERSON = {"thing_classes": ["person"], "thing_dataset_id_to_contiguous_id": {1: 0}}
+_SOURCES: dict[str, Source] = {}
+
+
+def datasets_root() -> Path:
+    """$DETECTRON2_DATASETS, or datasets/ here."""
+    return Path(os.path.expanduser(os.getenv(ROOT_VARIABLE, "datasets")))
+
+
+def register_datasets(root: Path | None = None) -> None:
+    """Put the data sets into Detectron2's catalogues.
+
+    cocopersons_{train,val}, ochuman_{val,test}, and ochuman_{val,test}_{moderate,hard}. Calling it
+    again registers them under the new root.
+
+    Args:    root: the folder of data; `datasets_root()` without.
+    """
+    root = datasets_root() if root is None else Path(root)
+    for split in ("train", "val"):
+        _register(
+            f"cocopersons_{split}",
+            Source(
+                functools.partial(cocopersons.read_cocopersons, root, split),
+                cocopersons.annotation_file(root, split),
+                cocopersons.image_root(root, split),
+            ),
+            COCO_JOINTS,
+            **_PERSON,
+        )
+    for split in ("val", "test"):
+        for suffix, iou_range in ochuman.IOU_RANGES.items():
+            low, high = iou_range
+            name = f"ochuman_coco_format_{split}_range_{low:.2f}_{high:.2f}.json"
+            _register(
+                f"ochuman_{split}{suffix}",
+                Source(
+                    functools.partial(ochuman.read_ochuman, root, split, iou_range),
+                    Path(root, "OCHuman", name),
+                    ochuman.image_root(root),
+                ),
+                COCO_JOINTS,
+                **_PERSON,
+            )
+
+
+def register_keypoint_json(
+    name: str,
+    annotation_file: Path,
+    image_root: Path,
+    keypoint_names: Sequence[str],
+    class_name: str = "object",
+) -> None:
+    """Register any COCO keypoint JSON with masks, of any class and any number of joints.
+
+    Args:    keypoint_names: found in the file by name.  class_name: of its one class.
+    """
+
+    def read(*, strict: bool, check_images: bool) -> KeypointData:
+        return check_coco(
+            read_json(annotation_file),
+            annotation_file,
+            image_root,
+            keypoint_names=keypoint_names,
+            check_images=check_images,
+            strict=strict,
+        )
+
+    source = Source(read, Path(annotation_file), Path(image_root))
+    _register(name, source, tuple(keypoint_names), thing_classes=[class_name])
+
+
+def read_dataset(name: str, *, strict: bool = False, check_images: bool = True) -> KeypointData:
+    """Read a registered data set; what was left out is logged as a warning.
+
+    Args:    strict: raise at the first problem.  check_images: look at every picture's file.
+    Raises:  ValueError: no such data set (the names are listed).
+             DataError: the data cannot be used, and why.
+    """
+    if name not in _SOURCES:
+        raise ValueError(f"read_dataset: no data set {name!r}; there are {', '.join(_SOURCES)}")
+    data = _SOURCES[name].read(strict=strict, check_images=check_images)
+    data.report.log()
+    return data
+
+
+def dataset_dicts(data: KeypointData) -> list[dict[str, Any]]:
+    """Detectron2's standard dicts, one for each picture.
+
+    Convention: boxes XYWH and polygons in px; `keypoints` are COCO's raw numbers (3K), to which the
+    mapper adds 0.5.  category_id counts the classes from 0.  id, area and iscrowd are kept.
+    """
+    classes = {row["id"]: i for i, row in enumerate(_classes(data))}
+    records = {
+        image["id"]: {
+            "file_name": os.path.join(data.image_root, image["file_name"]),
+            "height": int(image["height"]),
+            "width": int(image["width"]),
+            "image_id": image["id"],
+            "annotations": [],
+        }
+        for image in data.coco["images"]
+    }
+    copied = ("bbox", "keypoints", "segmentation", "area", "iscrowd", "id")
+    for row in data.coco["annotations"]:
+        records[row["image_id"]]["annotations"].append(
+            {
+                **{key: row[key] for key in copied},
+                "bbox_mode": BoxMode.XYWH_ABS,
+                "category_id": classes[row["category_id"]],
+            }
+        )
+    return list(records.values())
+
+
+def _classes(data: KeypointData) -> list[dict[str, Any]]:
+    return sorted(data.coco["categories"], key=lambda row: row["id"])
+
+
+def _register(name: str, source: Source, names: tuple[str, ...], **metadata: Any) -> None:
+    if name in DatasetCatalog.list():
+        if name not in _SOURCES:
+            raise ValueError(f"register: {name!r} is registered by someone else")
+        DatasetCatalog.remove(name)
+        MetadataCatalog.remove(name)
+    _SOURCES[name] = source
+    DatasetCatalog.register(name, lambda: dataset_dicts(read_dataset(name)))
+    rules = KEYPOINT_CONNECTION_RULES if names == COCO_JOINTS else []
+    MetadataCatalog.get(name).set(
+        annotation_file=str(source.annotation_file),
+        image_root=str(source.image_root),
+        evaluator_type=EVALUATOR_TYPE,
+        keypoint_names=list(names),
+        keypoint_flip_map=list(flip_pairs(names)),
+        keypoint_connection_rules=list(rules),
+        **metadata,
+    )

@@ -1,0 +1,201 @@
+"""From a data set's dict to what the model takes: the picture, and its people's points and masks.
+
+Everything random comes from a given generator, so a run can be repeated.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from detectron2.data.detection_utils import check_image_size, read_image
+from detectron2.structures import BitMasks, Boxes, Instances, Keypoints
+from torch import Tensor
+from torchvision.transforms import v2
+
+from kp2seg.data.masks import decode, to_rle
+from kp2seg.keypoint_sources.layouts import flip_pairs
+from kp2seg.keypoint_sources.poses import KeypointSource, Pose
+
+
+@dataclass
+class PictureAugmentation:
+    """What training changes in a whole picture; the regions' jitter is the aligner's.
+
+    flip:        probability of mirroring.
+    colour:      strength of random brightness, contrast, saturation and hue; 0 to 1.
+    drop_points: probability of losing each keypoint.
+    move_points: standard deviation of points' random shifts, as a share of the pose's extent.
+    """
+
+    flip: float = 0.5
+    colour: float = 0.0
+    drop_points: float = 0.0
+    move_points: float = 0.0
+
+
+class PoseMapper:
+    """Maps standard dicts (see `kp2seg.data.catalog.dataset_dicts`) to model inputs.
+
+    The result has "image" (3, h, w) uint8, "height", "width", "file_name", "image_id", and
+    "instances": with gt_keypoints, gt_classes and annotation_ids, and besides gt_boxes and gt_masks
+    where the points are the annotations', pose_scores where they come from another source.
+
+    Args:    keypoint_names: of the data set.  source: whose poses to use; None for the annotations.
+             augmentation: None for none.  image_format: "RGB" or "BGR".
+             seed: of the augmentation, together with the picture's id and how often it was seen.
+    """
+
+    def __init__(
+        self,
+        keypoint_names: Sequence[str],
+        *,
+        source: KeypointSource | None = None,
+        augmentation: PictureAugmentation | None = None,
+        image_format: str = "RGB",
+        seed: int = 0,
+    ) -> None:
+        self.names = tuple(keypoint_names)
+        self.source = source
+        self.augmentation = augmentation
+        self.image_format = image_format
+        self.seed = seed
+        self.mirrored_order = mirrored_order(self.names)
+        self.seen: dict[Any, int] = {}
+
+    def __call__(self, dataset_dict: dict[str, Any]) -> dict[str, Any]:
+        """One picture. Raises what Detectron2's reader raises for a file it cannot read."""
+        record = copy.copy(dataset_dict)
+        annotations = record.pop("annotations", [])
+        image = read_image(record["file_name"], self.image_format)
+        check_image_size(record, image)
+        size = (int(image.shape[0]), int(image.shape[1]))
+        if self.source is None:
+            instances = annotated_instances(annotations, size, len(self.names))
+        else:
+            poses = self.source.poses(record["image_id"])
+            instances = detected_instances(poses, size, len(self.names))
+        pixels = torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))
+        if self.augmentation is not None:
+            times = self.seen.get(record["image_id"], 0)
+            self.seen[record["image_id"]] = times + 1
+            generator = torch.Generator()
+            words = np.random.SeedSequence([self.seed, int(record["image_id"]), times])
+            generator.manual_seed(int(words.generate_state(1, np.uint64)[0] >> 1))
+            pixels, instances = augment_picture(
+                pixels, instances, self.augmentation, self.mirrored_order, generator
+            )
+        record["image"], record["instances"] = pixels, instances
+        return record
+
+
+def annotated_instances(
+    annotations: Sequence[dict[str, Any]], size: tuple[int, int], n_keypoints: int
+) -> Instances:
+    """The people of a picture with their true points and masks.
+
+    Args:    annotations: with COCO's raw keypoints.  size: (h, w) px.
+    """
+    instances = Instances(size)
+    raw = np.array([row["keypoints"] for row in annotations], dtype=np.float64)
+    points = torch.from_numpy(raw.reshape(-1, n_keypoints, 3)).float()
+    points[..., :2] += 0.5
+    instances.gt_keypoints = Keypoints(points)
+    masks = [decode(to_rle(row["segmentation"], size)).astype(bool) for row in annotations]
+    stacked = np.stack(masks) if masks else np.zeros((0, *size), bool)
+    instances.gt_masks = BitMasks(torch.from_numpy(stacked))
+    boxes = torch.tensor([row["bbox"] for row in annotations], dtype=torch.float32).view(-1, 4)
+    boxes[:, 2:] += boxes[:, :2]
+    instances.gt_boxes = Boxes(boxes)
+    instances.gt_classes = torch.tensor(
+        [row["category_id"] for row in annotations], dtype=torch.long
+    )
+    instances.annotation_ids = torch.tensor(
+        [row.get("id", -1) for row in annotations], dtype=torch.long
+    )
+    return instances
+
+
+def detected_instances(poses: Sequence[Pose], size: tuple[int, int], n_keypoints: int) -> Instances:
+    """The poses of a picture from a keypoint source. Args: size: (h, w) px."""
+    instances = Instances(size)
+    points = torch.zeros(len(poses), n_keypoints, 3)
+    for row, pose in zip(points, poses, strict=True):
+        row[:, :2] = torch.from_numpy(pose.keypoints).float() + 0.5
+        row[:, 2] = torch.from_numpy(pose.visibility).float()
+    # COCO's codes, like annotated ones, and treated alike.
+    instances.gt_keypoints = Keypoints(points)
+    instances.gt_classes = torch.zeros(len(poses), dtype=torch.long)
+    instances.pose_scores = torch.tensor([pose.score for pose in poses], dtype=torch.float32)
+    instances.annotation_ids = torch.tensor(
+        [-1 if pose.annotation_id is None else pose.annotation_id for pose in poses],
+        dtype=torch.long,
+    )
+    return instances
+
+
+def mirrored_order(names: Sequence[str]) -> list[int]:
+    """Which keypoint stands in the place of each in a mirrored picture."""
+    swap = {}
+    for left, right in flip_pairs(names):
+        swap[left], swap[right] = right, left
+    return [list(names).index(swap.get(name, name)) for name in names]
+
+
+def augment_picture(
+    image: Tensor,
+    instances: Instances,
+    config: PictureAugmentation,
+    order: Sequence[int],
+    generator: torch.Generator,
+) -> tuple[Tensor, Instances]:
+    """A picture and its people, changed at random.
+
+    Args:    image: (3, h, w) uint8.  instances: of `annotated_instances`.
+             order: of `mirrored_order`.  generator: on the CPU.
+    Returns: both anew; the input is unchanged.
+    """
+    h, w = image.shape[-2:]
+    changed = Instances((h, w), **instances.get_fields())
+    points = instances.gt_keypoints.tensor.clone()
+    if config.colour > 0:
+        image = change_picture_colour(image, config.colour, generator)
+    if config.move_points > 0 and len(points):
+        seen = points[..., 2:] > 0
+        low = torch.where(seen, points[..., :2], torch.inf).amin(1)
+        high = torch.where(seen, points[..., :2], -torch.inf).amax(1)
+        extent = torch.where(seen.any(1), (high - low).amax(1, keepdim=True), 0.0)
+        shift = torch.randn(points[..., :2].shape, generator=generator)
+        points[..., :2] += config.move_points * extent.unsqueeze(1) * shift
+    if config.drop_points > 0:
+        lost = torch.rand(points.shape[:2], generator=generator) < config.drop_points
+        points[lost] = 0
+    if config.flip > 0 and float(torch.rand(1, generator=generator)) < config.flip:
+        image = image.flip(-1)
+        points = points[:, list(order)]
+        points[..., 0] = w - points[..., 0]
+        changed.gt_masks = BitMasks(instances.gt_masks.tensor.flip(-1))
+        boxes = instances.gt_boxes.tensor.clone()
+        boxes[:, [0, 2]] = w - boxes[:, [2, 0]]
+        changed.gt_boxes = Boxes(boxes)
+    changed.gt_keypoints = Keypoints(points)
+    return image, changed
+
+
+def change_picture_colour(image: Tensor, strength: float, generator: torch.Generator) -> Tensor:
+    """Random brightness, contrast, saturation and hue, and sometimes no colour at all.
+
+    Args:    image: (3, h, w) uint8 RGB.  strength: 0 nothing, 1 strong.
+    """
+    draw = (2 * torch.rand(5, generator=generator) - 1).tolist()
+    image = v2.functional.adjust_brightness(image, 1 + 0.5 * strength * draw[0])
+    image = v2.functional.adjust_contrast(image, 1 + 0.5 * strength * draw[1])
+    image = v2.functional.adjust_saturation(image, 1 + 0.6 * strength * draw[2])
+    image = v2.functional.adjust_hue(image, 0.1 * strength * draw[3])
+    if (draw[4] + 1) / 2 < 0.1 * strength:
+        image = v2.functional.rgb_to_grayscale(image, num_output_channels=3)
+    return torch.as_tensor(image)

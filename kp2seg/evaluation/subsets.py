@@ -1,0 +1,72 @@
+"""Predictions for the whole of OCHuman, scored on its moderate and hard ranges.
+
+The official files number pictures and people anew in each range, so that predictions have to be
+matched by what they are: a picture by its file name, a person by box and keypoints.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from kp2seg.evaluation.cache import Prediction
+
+
+def restrict(
+    predictions: Sequence[Prediction], whole: Mapping[str, Any], part: Mapping[str, Any]
+) -> list[Prediction]:
+    """The predictions of a part of a data set, with the part's ids.
+
+    Those made for an annotation are kept if that person is in the part; detected ones, if their
+    picture is (then masks of people outside the part count as false, as for any detector).
+
+    Args:    whole: COCO JSON that the predictions are of.  part: COCO JSON of some of its people.
+    Raises:  ValueError: a person of the part is not in the whole, or two of them cannot be told
+             apart (both are named).
+    """
+    new_image = {image["file_name"]: image["id"] for image in part["images"]}
+    images = {
+        image["id"]: new_image[image["file_name"]]
+        for image in whole["images"]
+        if image["file_name"] in new_image
+    }
+    in_part = _people(part)
+    in_whole = _people(whole)
+    unknown = [annotation_id for person, annotation_id in in_part.items() if person not in in_whole]
+    if unknown:
+        raise ValueError(
+            f"restrict: {len(unknown)} annotations of the part are not in the whole, the first is "
+            f"{unknown[0]}; they are of different versions of the data set"
+        )
+    annotations = {
+        annotation_id: in_part[person]
+        for person, annotation_id in in_whole.items()
+        if person in in_part
+    }
+    kept = []
+    for row in predictions:
+        if row.image_id not in images:
+            continue
+        new_id = None
+        if row.annotation_id is not None:
+            new_id = annotations.get(row.annotation_id)
+            if new_id is None:
+                continue
+        kept.append(replace(row, image_id=images[row.image_id], annotation_id=new_id))
+    return kept
+
+
+def _people(coco: Mapping[str, Any]) -> dict[Hashable, int]:
+    """What tells a person from the others → annotation id."""
+    names = {image["id"]: image["file_name"] for image in coco["images"]}
+    people: dict[Hashable, int] = {}
+    for row in coco["annotations"]:
+        person = (names[row["image_id"]], tuple(row["bbox"]), tuple(row["keypoints"]))
+        if person in people:
+            raise ValueError(
+                f"restrict: annotations {people[person]} and {row['id']} have the same picture, "
+                "box and keypoints"
+            )
+        people[person] = row["id"]
+    return people

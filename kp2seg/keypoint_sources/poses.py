@@ -1,0 +1,70 @@
+"""A person's (or any object's) keypoints in a picture, and a table of them by picture."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from kp2seg.data.problems import Report
+
+
+@dataclass(frozen=True, eq=False)
+class Pose:
+    """Keypoints of one object.
+
+    Attributes:
+        keypoints: (K, 2) float64 px, COCO's raw numbers (integer pixel centres).
+        visibility: (K,) int64: 0 missing, 1 hidden, 2 visible.
+        score: how sure the source is; 1 for an annotation.
+        annotation_id: the annotation it is, None for a detection.
+    """
+
+    keypoints: np.ndarray
+    visibility: np.ndarray
+    score: float = 1.0
+    annotation_id: int | None = None
+
+    def n_points(self) -> int:
+        """How many keypoints are there, hidden ones included."""
+        return int(np.count_nonzero(self.visibility > 0))
+
+
+class KeypointSource(Protocol):
+    """What a predictor asks for poses."""
+
+    def poses(self, image_id: int) -> list[Pose]:
+        """The poses of a picture, best first; an empty list where there are none."""
+
+
+@dataclass(frozen=True)
+class PoseTable:
+    """Poses that were read from a file.
+
+    Attributes:
+        by_image: image id → poses, best first.
+        report: what was left out: unmatched pictures, low scores, double poses, few points.
+        fingerprint: SHA-256 of all poses; a cache of predictions is valid for one of them.
+    """
+
+    by_image: Mapping[int, list[Pose]]
+    report: Report
+    fingerprint: str
+
+    def poses(self, image_id: int) -> list[Pose]:
+        """The poses of a picture, best first; an empty list where there are none."""
+        return list(self.by_image.get(image_id, []))
+
+
+def fingerprint(by_image: Mapping[int, list[Pose]]) -> str:
+    """SHA-256 of poses: of every number, the pictures' ids and the order within each picture."""
+    digest = hashlib.sha256()
+    for image_id in sorted(by_image):
+        for pose in by_image[image_id]:
+            digest.update(f"{image_id} {pose.annotation_id} {pose.score!r}".encode())
+            digest.update(np.ascontiguousarray(pose.keypoints, "<f8").tobytes())
+            digest.update(np.ascontiguousarray(pose.visibility, "<i8").tobytes())
+    return digest.hexdigest()

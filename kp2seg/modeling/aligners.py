@@ -1,0 +1,345 @@
+"""Features of each person's region: from the picture's feature map, or from the region itself.
+
+B pictures, P people. Both aligners give `Regions`: where the regions lie, their features, and the
+keypoints in the features' grid.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import cv2
+import numpy as np
+import torch
+from detectron2.modeling import Backbone
+from torch import Tensor, nn
+
+from kp2seg.affine import (
+    Convention,
+    Transform,
+    compose,
+    invert,
+    letterbox,
+    pixel_offset,
+    transform_points,
+)
+from kp2seg.alignment import sample_aligned
+from kp2seg.modeling.people import People
+from kp2seg.modeling.region_matching import Matching, match_regions, random_jitter
+
+
+class Regions(NamedTuple):
+    """The regions of P people.
+
+    A_img2grid: (P, 3, 3) float64, px of the picture to px of the features' grid.
+    kpts_grid:  (P, K, 2) px of the grid.
+    Both are in the aligner's pixel convention; `Aligner.in_centres` turns matrices into the usual
+    one.
+    template:   (P,) int64, the row of the matched template, or -1.
+    """
+
+    A_img2grid: Tensor
+    kpts_grid: Tensor
+    template: Tensor
+
+    def take(self, rows: Tensor) -> Regions:
+        """The regions of some people, in their order."""
+        return Regions(*(values[rows] for values in self))
+
+
+class Aligner(nn.Module):
+    """What both aligners share: how regions are matched, and how pictures are normalised.
+
+    Args:    backbone: a Detectron2 backbone.  in_feature: its level to use.
+             pixel_mean, pixel_std: of each colour channel, for values of 0 to 255.
+             convention: where pixels lie, see `kp2seg.affine.Convention`.
+             matching, transform, region_scale, fallback: see `match_regions`.
+             jitter: {"angle_deg", "scale", "shift"} of `random_jitter` in training; None for none.
+    """
+
+    pixel_mean: Tensor
+    pixel_std: Tensor
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        *,
+        in_feature: str = "p2",
+        pixel_mean: Sequence[float] = (123.675, 116.28, 103.53),
+        pixel_std: Sequence[float] = (58.395, 57.12, 57.375),
+        convention: Convention = "centres",
+        matching: Matching = "templates",
+        transform: Transform = "similarity",
+        region_scale: float = 1.0,
+        fallback: str = "whole",
+        jitter: dict[str, object] | None = None,
+    ) -> None:
+        super().__init__()
+        shapes = backbone.output_shape()
+        if in_feature not in shapes:
+            raise ValueError(
+                f"{type(self).__name__}: the backbone has no feature {in_feature!r}, only "
+                f"{', '.join(shapes)}"
+            )
+        self.backbone = backbone
+        self.in_feature = in_feature
+        self.stride = int(shapes[in_feature].stride)
+        self.channels = int(shapes[in_feature].channels)
+        self.convention: Convention = convention
+        self.offset = pixel_offset(convention)
+        self.matching = {
+            "matching": matching,
+            "transform": transform,
+            "region_scale": region_scale,
+            "fallback": fallback,
+        }
+        self.jitter = jitter
+        self.register_buffer("pixel_mean", torch.tensor(pixel_mean).view(-1, 1, 1), False)
+        self.register_buffer("pixel_std", torch.tensor(pixel_std).view(-1, 1, 1), False)
+
+    @property
+    def grid_size(self) -> int:
+        """Side of the features' grid."""
+        raise NotImplementedError
+
+    def look(self, images: Sequence[Tensor]) -> Any:
+        """What `features` needs of B pictures (3, h, w) of 0 to 255."""
+        raise NotImplementedError
+
+    def match(
+        self, people: People, templates: Tensor, generator: torch.Generator | None = None
+    ) -> Regions:
+        """Where the people's regions lie.
+
+        Args:    templates: of `kp2seg.template_files.matching_templates`.
+                 generator: of training's jitter.
+        """
+        raise NotImplementedError
+
+    def features(self, seen: Any, people: People, regions: Regions) -> Tensor:
+        """(P, C, grid, grid) of the people's regions. Args: seen: from `look`."""
+        raise NotImplementedError
+
+    def normalise(self, image: Tensor) -> Tensor:
+        """(…, 3, h, w) of 0 to 255 → what the backbone takes."""
+        return (image.float() - self.pixel_mean) / self.pixel_std
+
+    def points_in_convention(self, people: People) -> Tensor:
+        """(P, K, 2) float64 px of the picture, in the aligner's pixel convention."""
+        return people.kpts_img.double() + (self.offset - 0.5)
+
+    def in_centres(self, A_src2dst: Tensor) -> Tensor:
+        """(..., 3, 3) of the aligner's convention, as of pixels with centres at + 0.5."""
+        shift = torch.eye(3, dtype=A_src2dst.dtype, device=A_src2dst.device)
+        shift[:2, 2] = 0.5 - self.offset
+        return compose(shift, compose(A_src2dst, invert(shift)))
+
+    def jittered(
+        self, A_src2align: Tensor, size: tuple[int, int], generator: torch.Generator | None
+    ) -> Tensor:
+        """The regions with training's random jitter, where there is any."""
+        if not self.training or self.jitter is None:
+            return A_src2align
+        jitter = random_jitter(len(A_src2align), size, generator, **self.jitter)  # type: ignore[arg-type]
+        return compose(jitter.to(A_src2align.device), A_src2align)
+
+
+class FeatureAligner(Aligner):
+    """Published: the backbone sees the whole picture, and its feature map is sampled.
+
+    Pictures are letterboxed to input_size x input_size; their map of in_feature is resampled to
+    align_size x align_size for each person. The cost of the backbone does not depend on the number
+    of people.
+
+    Args:    input_size: px.  align_size: side of the grid.  The others: as of `Aligner`.
+    Source:  Zhang et al. 2019, section 3.2.
+    """
+
+    def __init__(
+        self, backbone: Backbone, *, input_size: int = 512, align_size: int = 64, **shared: object
+    ) -> None:
+        super().__init__(backbone, **shared)  # type: ignore[arg-type]
+        self.input_size, self.align_size = input_size, align_size
+        if input_size % self.stride:
+            raise ValueError(
+                f"FeatureAligner: input_size must be a multiple of the stride {self.stride}, got "
+                f"{input_size}"
+            )
+
+    @property
+    def grid_size(self) -> int:
+        """Side of the features' grid."""
+        return self.align_size
+
+    def look(self, images: Sequence[Tensor]) -> Tensor:
+        """B pictures (3, h, w) of 0 to 255 → their feature maps (B, C, side, side)."""
+        return self.feature_maps(self.letterboxed(images).to(self.pixel_mean.device))
+
+    def letterboxed(self, images: Sequence[Tensor]) -> Tensor:
+        """(B, 3, input_size, input_size) float32 of 0 to 255 on the CPU, black around.
+
+        By OpenCV and rounded to bytes, because the published weights were trained on that.
+        """
+        size = (self.input_size, self.input_size)
+        boxed = [
+            _warp(_to_bytes(image), _letterbox_numpy(image, size), size, self.offset)
+            for image in images
+        ]
+        return _to_float(np.stack(boxed))
+
+    def feature_maps(self, letterboxed: Tensor) -> Tensor:
+        """(B, 3, input_size, input_size) of 0 to 255 → (B, C, side, side)."""
+        image = self.normalise(letterboxed).contiguous(memory_format=torch.channels_last)
+        maps: Tensor = self.backbone(image)[self.in_feature]
+        return maps
+
+    def match(
+        self, people: People, templates: Tensor, generator: torch.Generator | None = None
+    ) -> Regions:
+        """Where the people's regions lie, matched in the feature map's pixels as published."""
+        side, grid = self.input_size // self.stride, self.align_size
+        A_img2feat = self._img2feat(people)
+        kpts_img = self.points_in_convention(people)
+        found = match_regions(
+            transform_points(A_img2feat, kpts_img),
+            people.visibility,
+            templates,
+            source_size=A_img2feat.new_full((len(people), 2), side),
+            align_size=(grid, grid),
+            **self.matching,  # type: ignore[arg-type]
+        )
+        A_feat2grid = self.jittered(found.A_src2align, (grid, grid), generator)
+        A_img2grid = compose(A_feat2grid, A_img2feat)
+        return Regions(A_img2grid, transform_points(A_img2grid, kpts_img), found.template)
+
+    def features(self, seen: Tensor, people: People, regions: Regions) -> Tensor:
+        """(P, C, grid, grid) of the maps that `look` made."""
+        A_feat2grid = compose(regions.A_img2grid, invert(self._img2feat(people)))
+        size = (self.align_size, self.align_size)
+        return sample_aligned(seen, people.image_index, A_feat2grid, size, self.convention)
+
+    def _img2feat(self, people: People) -> Tensor:
+        """(P, 3, 3) px of each person's picture to px of its feature map."""
+        sizes = people.source_sizes()
+        A = letterbox(sizes, (self.input_size, self.input_size), sizes.device)
+        return A / A.new_tensor([[self.stride], [self.stride], [1.0]])
+
+
+class ImageAligner(Aligner):
+    """Each person's region is cut from the full-resolution picture, and the backbone sees that.
+
+    Small people keep their detail, and each costs a pass of the backbone over its region.
+
+    Args:    region_size: px of the square region.  The others: as of `Aligner`.
+    Source:  "apply transformation H to an input image" in place of its features.
+    """
+
+    def __init__(self, backbone: Backbone, *, region_size: int = 192, **shared: object) -> None:
+        super().__init__(backbone, **shared)  # type: ignore[arg-type]
+        if self.convention != "centres":
+            raise ValueError(
+                "ImageAligner: expected convention 'centres' (the published method does not align "
+                f"pictures), got {self.convention!r}"
+            )
+        if region_size % self.stride:
+            raise ValueError(
+                f"ImageAligner: region_size must be a multiple of the stride {self.stride}, got "
+                f"{region_size}"
+            )
+        self.region_size = region_size
+
+    @property
+    def grid_size(self) -> int:
+        """Side of the features' grid."""
+        return self.region_size // self.stride
+
+    def look(self, images: Sequence[Tensor]) -> list[list[np.ndarray]]:
+        """B pictures (3, h, w) of 0 to 255 → their pyramids of halves, (h, w, 3) uint8 each."""
+        return [_pyramid(_to_bytes(image)) for image in images]
+
+    def match(
+        self, people: People, templates: Tensor, generator: torch.Generator | None = None
+    ) -> Regions:
+        """Where the people's regions lie, matched in the pictures' own pixels."""
+        side = (self.region_size, self.region_size)
+        kpts_img = self.points_in_convention(people)
+        found = match_regions(
+            kpts_img,
+            people.visibility,
+            templates,
+            source_size=people.source_sizes(),
+            align_size=side,
+            **self.matching,  # type: ignore[arg-type]
+        )
+        A_img2region = self.jittered(found.A_src2align, side, generator)
+        A_img2grid = A_img2region / A_img2region.new_tensor([[self.stride], [self.stride], [1.0]])
+        return Regions(A_img2grid, transform_points(A_img2grid, kpts_img), found.template)
+
+    def features(self, seen: list[list[np.ndarray]], people: People, regions: Regions) -> Tensor:
+        """(P, C, grid, grid) of regions cut from the pyramids that `look` made."""
+        side = (self.region_size, self.region_size)
+        to_region = np.array([[self.stride], [self.stride], [1.0]])
+        cut = [
+            _cut(seen[image], A * to_region, side)
+            for image, A in zip(
+                people.image_index.tolist(), regions.A_img2grid.detach().cpu().numpy(), strict=True
+            )
+        ]
+        pictures = _to_float(np.stack(cut)).to(self.pixel_mean.device)
+        image = self.normalise(pictures).contiguous(memory_format=torch.channels_last)
+        features: Tensor = self.backbone(image)[self.in_feature]
+        return features
+
+
+def _to_bytes(image: Tensor) -> np.ndarray:
+    """(3, h, w) of 0 to 255 → (h, w, 3) uint8."""
+    pixels = image.detach().cpu().permute(1, 2, 0)
+    if pixels.dtype != torch.uint8:
+        pixels = pixels.round().clamp(0, 255).to(torch.uint8)
+    return np.ascontiguousarray(pixels.numpy())
+
+
+def _to_float(pictures: np.ndarray) -> Tensor:
+    """(n, h, w, 3) uint8 → (n, 3, h, w) float32 of 0 to 255."""
+    return torch.from_numpy(pictures).permute(0, 3, 1, 2).float()
+
+
+def _letterbox_numpy(image: Tensor, size: tuple[int, int]) -> np.ndarray:
+    return letterbox((image.shape[-2], image.shape[-1]), size, torch.device("cpu")).numpy()
+
+
+def _warp(
+    picture: np.ndarray, A_src2dst: np.ndarray, size: tuple[int, int], offset: float
+) -> np.ndarray:
+    """The picture resampled, bilinear, black outside.
+
+    Args:    A_src2dst: (3, 3) in the convention whose first pixel's centre is at `offset`.
+             size: (h, w).
+    """
+    A = A_src2dst[:2].copy()
+    A[:, 2] += offset * (A[:, 0] + A[:, 1]) - offset  # OpenCV has pixel i at i
+    return np.asarray(cv2.warpAffine(picture, A, (size[1], size[0]), flags=cv2.INTER_LINEAR))
+
+
+def _pyramid(picture: np.ndarray) -> list[np.ndarray]:
+    """The picture, its half, the half of that, …, while both sides are above 64 px.
+
+    A side that is odd loses its last row or column, so that halves are exact.
+    """
+    levels = [picture]
+    while min(levels[-1].shape[:2]) > 128:
+        h, w = (side // 2 for side in levels[-1].shape[:2])
+        even = levels[-1][: 2 * h, : 2 * w]
+        levels.append(np.asarray(cv2.resize(even, (w, h), interpolation=cv2.INTER_AREA)))
+    return levels
+
+
+def _cut(pyramid: list[np.ndarray], A_img2region: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """A region, read from the level that is at most twice as fine as it: less would alias."""
+    scale = float(np.sqrt(abs(np.linalg.det(A_img2region[:2, :2]))))
+    level = 0
+    while level + 1 < len(pyramid) and scale * 2 ** (level + 1) <= 1:
+        level += 1
+    A = A_img2region @ np.diag([2.0**level, 2.0**level, 1.0])
+    return _warp(pyramid[level], A, size, 0.5)

@@ -1,0 +1,67 @@
+"""OCHuman's ranges: predicted once on the whole, scored on each."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from kp2seg.data.masks import encode
+from kp2seg.data.ochuman import IOU_RANGES
+from kp2seg.data.ochuman_json import ochuman_to_coco
+from kp2seg.data.problems import Report
+from kp2seg.evaluation.cache import Prediction
+from kp2seg.evaluation.evaluate import evaluate
+from kp2seg.evaluation.subsets import restrict
+from kp2seg.keypoint_sources.layouts import LAYOUTS
+
+H, W = 90, 120
+
+
+def person(number: int, max_iou: float) -> dict[str, Any]:
+    x = 20 * number
+    outer = [x, 10, x + 18, 10, x + 18, 80, x, 80]
+    return {
+        "bbox": [x, 10, x + 18, 80],
+        "keypoints": [v for i in range(19) for v in (x + i % 3, 10 + i, 1)],
+        "segms": {"outer": [outer], "inner": [], "height": H, "width": W},
+        "max_iou": max_iou,
+    }
+
+
+OCHUMAN = {
+    "keypoint_names": list(LAYOUTS["ochuman"]),
+    "keypoint_visible": {"missing": 0, "vis": 1, "self_occluded": 2, "others_occluded": 3},
+    "images": [
+        {
+            "image_id": str(name),
+            "file_name": f"{name}.jpg",
+            "height": H,
+            "width": W,
+            "annotations": [person(i, iou) for i, iou in enumerate(ious)],
+        }
+        for name, ious in ((7, [0.6, 0.6]), (4, [0.8, 0.7, 0.9]), (5, [0.95]))
+    ],
+}
+
+
+def part(suffix: str) -> dict[str, Any]:
+    return ochuman_to_coco(OCHUMAN, Path("x"), "val", IOU_RANGES[suffix], Report("x", True))
+
+
+@pytest.mark.parametrize(("suffix", "people", "good"), [("_moderate", 3, 2), ("_hard", 3, 3)])
+def test_each_range_is_scored_on_its_own_people(suffix: str, people: int, good: int) -> None:
+    """The second person of picture 7 is missed: it is of the moderate range."""
+    whole, some = part(""), part(suffix)
+    predictions = [
+        Prediction(row["image_id"], 1, row["segmentation"], None, row["id"])
+        for row in whole["annotations"]
+    ]
+    predictions[1] = Prediction(1, 1, encode(np.eye(H, W)), None, 2)
+    kept = restrict(predictions, whole, some)
+    assert [row.annotation_id for row in kept] == [row["id"] for row in some["annotations"]]
+    result = evaluate(some, kept)
+    assert (len(kept), result.iou.missing) == (people, 0)
+    assert pytest.approx(good / people) == result.scores["constant"].AR

@@ -1,0 +1,136 @@
+"""Evaluates a mask model: predicts once into a cache, then scores the cache.
+
+    tools/eval_seg.py runs/light/checkpoints/best.safetensors --dataset cocopersons_val
+    tools/eval_seg.py WEIGHTS --dataset ochuman_val --keypoints detections.json --boundary
+    tools/eval_seg.py WEIGHTS --dataset cocopersons_val --out runs/light/evaluation
+
+Both score modes are printed below the published rows. A cache that was made from other weights,
+annotations, keypoints, settings or code is refused; --again predicts anew. On OCHuman the moderate
+and hard ranges are scored from the same predictions.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from keypointnet.tensor_files import CheckpointError
+from kp2seg.build import category_ids, load_seg_model
+from kp2seg.data.catalog import dataset_dicts, read_dataset
+from kp2seg.data.coco_json import KeypointData
+from kp2seg.data.mapper import PoseMapper
+from kp2seg.data.problems import DataError
+from kp2seg.evaluation.cache import Cache, make_fingerprint, read_cache, write_cache
+from kp2seg.evaluation.evaluate import Evaluation, evaluate
+from kp2seg.evaluation.subsets import restrict
+from kp2seg.evaluation.tables import markdown_table, table_rows, write_evaluation
+from kp2seg.keypoint_sources.annotated import annotated_poses
+from kp2seg.keypoint_sources.poses import PoseTable
+from kp2seg.keypoint_sources.results import Choice, read_results
+from kp2seg.lazy_config import SegConfigError, choose_device
+from kp2seg.prediction import predict_dataset
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    add("weights", type=Path, help="checkpoint of tools/train_seg.py or tools/convert_weights.py")
+    add("--dataset", default="cocopersons_val", help="a registered data set (cocopersons_val)")
+    add("--keypoints", type=Path, help="a detector's file; the annotations' points without one")
+    add("--joints", help="layout of that file's joints; by their number without it")
+    add("--min-score", type=float, default=0.2, help="of a detected pose (0.2)")
+    add("--out", type=Path, help="folder for the cache and the JSON (beside the weights)")
+    add("--again", action="store_true", help="predict even if there is a cache")
+    add("--boundary", action="store_true", help="boundary AP and IoU too")
+    add("--evaluator", choices=("pycocotools", "faster"), default="pycocotools")
+    add("--strict", action="store_true", help="stop at the first bad annotation or picture")
+    add("--device", default="auto")
+    add("--amp", action="store_true", help="bf16 autocast")
+    add("--batch", type=int, default=4, help="pictures at once (4)")
+    add("--chunk", type=int, default=32, help="people through the mask head at once (32)")
+    add("--workers", type=int, default=0, help="processes that read pictures (0)")
+    return parser.parse_args()
+
+
+def keypoints(args: argparse.Namespace, data: KeypointData) -> PoseTable | None:
+    if args.keypoints is None:
+        return None
+    return read_results(
+        args.keypoints,
+        data.coco["images"],
+        joints=args.joints,
+        target=data.keypoint_names,
+        choice=Choice(min_score=args.min_score),
+        strict=args.strict,
+    )
+
+
+def predictions(
+    args: argparse.Namespace, data: KeypointData, source: PoseTable | None, out: Path
+) -> Cache:
+    model, checkpoint = load_seg_model(
+        args.weights, choose_device(args.device), people_chunk=args.chunk
+    )
+    poses = source or annotated_poses(data.coco, args.dataset)
+    settings = json.dumps({"model": checkpoint.config, "amp": args.amp, "device": args.device})
+    fingerprint = make_fingerprint(args.weights, data, poses.fingerprint, settings)
+    file = out / f"{args.dataset}.predictions.json"
+    if args.again or not file.exists():
+        rows = predict_dataset(
+            model,
+            dataset_dicts(data),
+            PoseMapper(data.keypoint_names, source=source),
+            category_ids=category_ids(data.coco),
+            pictures_per_batch=args.batch,
+            workers=args.workers,
+            amp=args.amp,
+            progress=True,
+        )
+        write_cache(file, args.dataset, rows, fingerprint)
+    return read_cache(file, fingerprint)
+
+
+def ranges(args: argparse.Namespace, data: KeypointData, cache: Cache) -> dict[str, Evaluation]:
+    """OCHuman's moderate and hard people, where their files exist."""
+    scored = {}
+    if args.dataset in ("ochuman_val", "ochuman_test"):
+        for name in ("moderate", "hard"):
+            try:
+                part = read_dataset(f"{args.dataset}_{name}", check_images=False)
+            except DataError as error:
+                print(f"{name}: {error}", file=sys.stderr)
+                continue
+            rows = restrict(cache.predictions, data.coco, part.coco)
+            scored[name] = evaluate(part.coco, rows, evaluator=args.evaluator)
+    return scored
+
+
+def run(args: argparse.Namespace) -> None:
+    out = args.out or args.weights.parent.parent / "evaluation"
+    data = read_dataset(args.dataset, strict=args.strict)
+    source = keypoints(args, data)
+    cache = predictions(args, data, source, out)
+    result = evaluate(
+        data.coco, cache.predictions, boundary=args.boundary, evaluator=args.evaluator
+    )
+    parts = ranges(args, data, cache)
+    kind = "detected keypoints" if source else "true keypoints"
+    print(markdown_table(args.dataset, table_rows(f"ours, {kind}", result, **parts)))
+    about = {"dataset": args.dataset, "keypoints": kind, "weights": str(args.weights)}
+    ours = {name: part.as_dict() for name, part in parts.items()}
+    write_evaluation(out / f"{args.dataset}.json", result, **about, **ours)
+
+
+def main() -> None:
+    try:
+        run(parse())
+    except (DataError, CheckpointError, SegConfigError, ValueError, OSError) as error:
+        sys.exit(f"eval_seg: {error}")
+
+
+if __name__ == "__main__":
+    main()
