@@ -17,6 +17,8 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from torch import nn
 
+from kp2seg.template_files import load_templates, templates_from_json, templates_to_json
+
 SECTIONS = ("model", "data", "optimizer", "schedule", "train")
 _TRUSTED = ("kp2seg.", "detectron2.modeling.", "detectron2.layers.")
 
@@ -63,9 +65,15 @@ def load_seg_config(path: str | Path, overrides: Sequence[str] = ()) -> DictConf
 
 
 def config_to_text(config: DictConfig) -> str:
-    """The configuration as YAML, classes by their names; what checkpoints hold."""
-    plain = OmegaConf.to_container(config)
-    return OmegaConf.to_yaml(OmegaConf.create(_named(plain)))
+    """The configuration as YAML, classes by their names; what checkpoints hold.
+
+    A templates file is replaced by its contents, so that a checkpoint needs no other file.
+    """
+    plain = _named(OmegaConf.to_container(config))
+    templates = plain["model"].get("templates")
+    if isinstance(templates, str):
+        plain["model"]["templates"] = templates_to_json(load_templates(templates))
+    return OmegaConf.to_yaml(OmegaConf.create(plain))
 
 
 def model_from_text(text: str, source: str, **changes: Any) -> nn.Module:
@@ -86,7 +94,8 @@ def model_from_text(text: str, source: str, **changes: Any) -> nn.Module:
     _without_downloads(section)
     for name, value in changes.items():
         section[name] = value
-    model = instantiate(section)
+    templates = templates_from_json(OmegaConf.to_container(section.templates))
+    model = instantiate({**section, "templates": templates})
     assert isinstance(model, nn.Module)
     return model
 

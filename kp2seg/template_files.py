@@ -84,19 +84,25 @@ def load_templates(path: Path | str) -> PoseTemplates:
     except ValueError as error:
         raise TemplateError(f"{path}: not a JSON file ({error})") from None
     try:
-        return _from_json(data)
+        return templates_from_json(data)
     except TemplateError as error:
         raise TemplateError(f"{path}: {error}") from None
 
 
 def save_templates(path: Path | str, templates: PoseTemplates) -> None:
-    """Write templates.json in the published layout, whole or not at all.
+    """Write templates.json in the published layout, whole or not at all."""
+    text = json.dumps(templates_to_json(templates), ensure_ascii=False) + "\n"
+    write_whole(Path(path), text.encode())
+
+
+def templates_to_json(templates: PoseTemplates) -> dict[str, Any]:
+    """What a templates.json holds, in the published layout.
 
     connections as [first, second] counted from 1, each template as a flat list of 3 K numbers
     x, y, v.
     """
     T = len(templates.templates)
-    data = {
+    return {
         "connections": [[i + 1, j + 1] for i, j in templates.connections],
         "names": list(templates.names),
         "vis_threshold": templates.vis_threshold,
@@ -104,7 +110,6 @@ def save_templates(path: Path | str, templates: PoseTemplates) -> None:
         "minpoints": templates.min_points,
         "templates": templates.templates.reshape(T, -1).tolist(),
     }
-    write_whole(Path(path), (json.dumps(data, ensure_ascii=False) + "\n").encode())
 
 
 def matching_templates(
@@ -161,7 +166,11 @@ def labels_swapped(
     return poses[..., order, :].copy()
 
 
-def _from_json(data: Any) -> PoseTemplates:
+def templates_from_json(data: Any) -> PoseTemplates:
+    """The templates of what a templates.json holds.
+
+    Raises:  TemplateError: fields missing or of the wrong kind; the field is named.
+    """
     if not isinstance(data, dict):
         raise TemplateError(f"expected a JSON object, got a {type(data).__name__}")
     missing = [field for field in FIELDS if field not in data]

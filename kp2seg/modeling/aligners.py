@@ -131,9 +131,11 @@ class Aligner(nn.Module):
 
     def in_centres(self, A_src2dst: Tensor) -> Tensor:
         """(..., 3, 3) of the aligner's convention, as of pixels with centres at + 0.5."""
-        shift = torch.eye(3, dtype=A_src2dst.dtype, device=A_src2dst.device)
-        shift[:2, 2] = 0.5 - self.offset
-        return compose(shift, compose(A_src2dst, invert(shift)))
+        return _shifted(A_src2dst, 0.5 - self.offset)
+
+    def from_centres(self, A_src2dst: Tensor) -> Tensor:
+        """The inverse of `in_centres`."""
+        return _shifted(A_src2dst, self.offset - 0.5)
 
     def jittered(
         self, A_src2align: Tensor, size: tuple[int, int], generator: torch.Generator | None
@@ -290,6 +292,13 @@ class ImageAligner(Aligner):
         image = self.normalise(pictures).contiguous(memory_format=torch.channels_last)
         features: Tensor = self.backbone(image)[self.in_feature]
         return features
+
+
+def _shifted(A_src2dst: Tensor, shift: float) -> Tensor:
+    """The same map where every coordinate, of source and destination, is larger by a shift."""
+    T = torch.eye(3, dtype=A_src2dst.dtype, device=A_src2dst.device)
+    T[:2, 2] = shift
+    return compose(T, compose(A_src2dst, invert(T)))
 
 
 def _to_bytes(image: Tensor) -> np.ndarray:

@@ -5,7 +5,7 @@ Keypoints of each person → region → aligned features and skeleton channels �
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -26,7 +26,12 @@ from kp2seg.modeling.mask_head import (
 )
 from kp2seg.modeling.people import People, gather_masks, gather_people
 from kp2seg.skeleton import channel_order, skeleton_maps
-from kp2seg.template_files import PoseTemplates, load_templates, matching_templates
+from kp2seg.template_files import (
+    PoseTemplates,
+    load_templates,
+    matching_templates,
+    templates_from_json,
+)
 
 ScoreMode = Literal["constant", "quality"]
 
@@ -57,7 +62,7 @@ class Pose2Seg(nn.Module):
     Args:    aligner: `FeatureAligner`, as published, or `ImageAligner`.
              mask_head: `PublishedMaskHead` or `LightMaskHead`, for `aligner.channels` +
              `skeleton_channels(templates)` channels (without skeleton only the former).
-             templates: pose templates or their JSON file.
+             templates: pose templates, or their JSON file, or what that holds.
              quality_head: predicts masks' IoU; None for none.
              skeleton: give the head skeleton channels.  skeleton_sigma: px of the grid.
              max_people: of a training step, drawn at random; 0 is all.  people_chunk: how many
@@ -75,7 +80,7 @@ class Pose2Seg(nn.Module):
         *,
         aligner: Aligner,
         mask_head: nn.Module,
-        templates: PoseTemplates | str | Path,
+        templates: PoseTemplates | Mapping[str, Any] | str | Path,
         quality_head: MaskQualityHead | None = None,
         skeleton: bool = True,
         skeleton_sigma: float = 3.0,
@@ -92,8 +97,10 @@ class Pose2Seg(nn.Module):
             raise ValueError("score_mode: 'quality' needs a quality_head, got none")
         if people_chunk < 1:
             raise ValueError(f"people_chunk: expected at least 1, got {people_chunk}")
-        if not isinstance(templates, PoseTemplates):
+        if isinstance(templates, str | Path):
             templates = load_templates(templates)
+        elif not isinstance(templates, PoseTemplates):
+            templates = templates_from_json(templates)
         self.templates = templates
         self.aligner = aligner
         self.mask_head = mask_head
@@ -279,9 +286,10 @@ class Pose2Seg(nn.Module):
             to_picture = masks.A_img2mask.new_tensor([1 / zoom[0], 1 / zoom[1], 1.0])
             instances.pred_masks = warp_back(
                 masks.logit[rows].float().sigmoid(),
-                masks.A_img2mask[rows] * to_picture,
+                self.aligner.from_centres(masks.A_img2mask[rows] * to_picture),
                 size,
                 threshold=0.5,
+                convention=self.aligner.convention,
             )
         if self.quality_head is not None:
             quality = kpts.new_zeros(0) if masks is None or masks.quality is None else masks.quality

@@ -61,8 +61,9 @@ def test_any_cut_of_the_counts_is_noticed() -> None:
 def test_polygons_without_an_area_are_told_from_the_others() -> None:
     square = [0.0, 0, 4, 0, 4, 3, 0, 3]
     bad = [[1, 1, 2, 2], [1, 1, 2, 2, 3], [1, 1, math.nan, 2, 3, 3], "x", [1, 1, "a", 2, 3, 3]]
-    good, complaints = split_polygons([square, *bad])
-    assert good == [square]
+    triangle = [1, 1, 3, 1, 3, 3]
+    good, complaints = split_polygons([square, *bad, triangle])
+    assert good == [square, triangle]
     assert len(complaints) == len(bad)
     assert complaints[0] == "a polygon of 2 points; 3 are needed"
 
