@@ -46,7 +46,6 @@ def parse() -> argparse.Namespace:
     add("--out", type=Path, help="folder for the cache and the JSON (beside the weights)")
     add("--again", action="store_true", help="predict even if there is a cache")
     add("--boundary", action="store_true", help="boundary AP and IoU too")
-    add("--evaluator", choices=("pycocotools", "faster"), default="pycocotools")
     add("--strict", action="store_true", help="stop at the first bad annotation or picture")
     add("--device", default="auto")
     add("--amp", action="store_true", help="bf16 autocast")
@@ -105,7 +104,7 @@ def ranges(args: argparse.Namespace, data: KeypointData, cache: Cache) -> dict[s
                 print(f"{name}: {error}", file=sys.stderr)
                 continue
             rows = restrict(cache.predictions, data.coco, part.coco)
-            scored[name] = evaluate(part.coco, rows, evaluator=args.evaluator)
+            scored[name] = evaluate(part.coco, rows)
     return scored
 
 
@@ -114,9 +113,7 @@ def run(args: argparse.Namespace) -> None:
     data = read_dataset(args.dataset, strict=args.strict)
     source = keypoints(args, data)
     cache = predictions(args, data, source, out)
-    result = evaluate(
-        data.coco, cache.predictions, boundary=args.boundary, evaluator=args.evaluator
-    )
+    result = evaluate(data.coco, cache.predictions, boundary=args.boundary)
     parts = ranges(args, data, cache)
     kind = "detected keypoints" if source else "true keypoints"
     print(markdown_table(args.dataset, table_rows(f"ours, {kind}", result, **parts)))

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-import cv2
 import numpy as np
 import torch
 from detectron2.modeling import Backbone
@@ -26,6 +25,7 @@ from kp2seg.affine import (
 )
 from kp2seg.alignment import sample_aligned
 from kp2seg.modeling.people import People
+from kp2seg.modeling.pictures import cut, pyramid, to_bytes, to_float, warp
 from kp2seg.modeling.region_matching import Matching, match_regions, random_jitter
 
 
@@ -184,11 +184,8 @@ class FeatureAligner(Aligner):
         By OpenCV and rounded to bytes, because the published weights were trained on that.
         """
         size = (self.input_size, self.input_size)
-        boxed = [
-            _warp(_to_bytes(image), _letterbox_numpy(image, size), size, self.offset)
-            for image in images
-        ]
-        return _to_float(np.stack(boxed))
+        boxed = [warp(to_bytes(image), _whole(image, size), size, self.offset) for image in images]
+        return to_float(np.stack(boxed))
 
     def feature_maps(self, letterboxed: Tensor) -> Tensor:
         """(B, 3, input_size, input_size) of 0 to 255 → (B, C, side, side)."""
@@ -258,7 +255,7 @@ class ImageAligner(Aligner):
 
     def look(self, images: Sequence[Tensor]) -> list[list[np.ndarray]]:
         """B pictures (3, h, w) of 0 to 255 → their pyramids of halves, (h, w, 3) uint8 each."""
-        return [_pyramid(_to_bytes(image)) for image in images]
+        return [pyramid(to_bytes(image)) for image in images]
 
     def match(
         self, people: People, templates: Tensor, generator: torch.Generator | None = None
@@ -283,12 +280,12 @@ class ImageAligner(Aligner):
         side = (self.region_size, self.region_size)
         to_region = np.array([[self.stride], [self.stride], [1.0]])
         cut = [
-            _cut(seen[image], A * to_region, side)
+            cut(seen[image], A * to_region, side)
             for image, A in zip(
                 people.image_index.tolist(), regions.A_img2grid.detach().cpu().numpy(), strict=True
             )
         ]
-        pictures = _to_float(np.stack(cut)).to(self.pixel_mean.device)
+        pictures = to_float(np.stack(cut)).to(self.pixel_mean.device)
         image = self.normalise(pictures).contiguous(memory_format=torch.channels_last)
         features: Tensor = self.backbone(image)[self.in_feature]
         return features
@@ -301,54 +298,6 @@ def _shifted(A_src2dst: Tensor, shift: float) -> Tensor:
     return compose(T, compose(A_src2dst, invert(T)))
 
 
-def _to_bytes(image: Tensor) -> np.ndarray:
-    """(3, h, w) of 0 to 255 → (h, w, 3) uint8."""
-    pixels = image.detach().cpu().permute(1, 2, 0)
-    if pixels.dtype != torch.uint8:
-        pixels = pixels.round().clamp(0, 255).to(torch.uint8)
-    return np.ascontiguousarray(pixels.numpy())
-
-
-def _to_float(pictures: np.ndarray) -> Tensor:
-    """(n, h, w, 3) uint8 → (n, 3, h, w) float32 of 0 to 255."""
-    return torch.from_numpy(pictures).permute(0, 3, 1, 2).float()
-
-
-def _letterbox_numpy(image: Tensor, size: tuple[int, int]) -> np.ndarray:
+def _whole(image: Tensor, size: tuple[int, int]) -> np.ndarray:
+    """(3, 3) that letterboxes a picture (3, h, w)."""
     return letterbox((image.shape[-2], image.shape[-1]), size, torch.device("cpu")).numpy()
-
-
-def _warp(
-    picture: np.ndarray, A_src2dst: np.ndarray, size: tuple[int, int], offset: float
-) -> np.ndarray:
-    """The picture resampled, bilinear, black outside.
-
-    Args:    A_src2dst: (3, 3) in the convention whose first pixel's centre is at `offset`.
-             size: (h, w).
-    """
-    A = A_src2dst[:2].copy()
-    A[:, 2] += offset * (A[:, 0] + A[:, 1]) - offset  # OpenCV has pixel i at i
-    return np.asarray(cv2.warpAffine(picture, A, (size[1], size[0]), flags=cv2.INTER_LINEAR))
-
-
-def _pyramid(picture: np.ndarray) -> list[np.ndarray]:
-    """The picture, its half, the half of that, …, while both sides are above 64 px.
-
-    A side that is odd loses its last row or column, so that halves are exact.
-    """
-    levels = [picture]
-    while min(levels[-1].shape[:2]) > 128:
-        h, w = (side // 2 for side in levels[-1].shape[:2])
-        even = levels[-1][: 2 * h, : 2 * w]
-        levels.append(np.asarray(cv2.resize(even, (w, h), interpolation=cv2.INTER_AREA)))
-    return levels
-
-
-def _cut(pyramid: list[np.ndarray], A_img2region: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """A region, read from the level that is at most twice as fine as it: less would alias."""
-    scale = float(np.sqrt(abs(np.linalg.det(A_img2region[:2, :2]))))
-    level = 0
-    while level + 1 < len(pyramid) and scale * 2 ** (level + 1) <= 1:
-        level += 1
-    A = A_img2region @ np.diag([2.0**level, 2.0**level, 1.0])
-    return _warp(pyramid[level], A, size, 0.5)
