@@ -16,7 +16,6 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from keypointnet.geometry import (
     invert_rigid,
@@ -30,6 +29,7 @@ from keypointnet.geometry import (
 from keypointnet.metrics import FLIP_ANGLE_DEG, angular_distance, flip_rate, standard_error_3d
 from keypointnet.model import KeypointNet, orientation_flag
 from keypointnet.objective import AXIS_POINTS
+from keypointnet.progress import progress_bar
 from keypointnet.views.pairs import ModelViews
 
 PAPER_TABLE_1 = {
@@ -142,7 +142,9 @@ def evaluate(
     model.eval()
     results: list[PairResult] = []
     per_model: dict[str, dict[str, float]] = {}
-    for number, views in enumerate(tqdm(models, "evaluate", disable=not progress, leave=False)):
+    for number, views in enumerate(
+        progress_bar(models, desc="evaluate", disable=not progress, leave=False)
+    ):
         rng = np.random.default_rng([seed, number])
         pairs = choose_pairs(views.store.n_views(views.model), pairs_per_model, rng)
         used, inverse = np.unique(pairs, return_inverse=True)

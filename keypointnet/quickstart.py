@@ -20,14 +20,13 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
 from keypointnet.checkpoints import load_model, read_checkpoint
 from keypointnet.config import ConfigError, StoreConfig, TrainConfig
 from keypointnet.distributed import resolve_device
 from keypointnet.drawing import keypoint_sheet, save_picture
 from keypointnet.evaluation import Evaluation
 from keypointnet.pacing import affordable_steps, scale_schedule, seconds_per_step
+from keypointnet.progress import progress_bar
 from keypointnet.reporting import METRICS, align_columns, evaluate_checkpoints, results_document
 from keypointnet.training import Trainer
 from keypointnet.views.generate import RenderSettings, plan_jobs, prepare_store
@@ -221,7 +220,7 @@ def render(models: DemoModels, root: Path, size: tuple[int, int], workers: int |
     write_json(root / "split.json", split)
     jobs, present = plan_jobs([*train, *test], root)
     workers = min(workers or len(os.sched_getaffinity(0)), max(1, len(jobs)))
-    with tqdm(
+    with progress_bar(
         total=settings.views * (len(jobs) + present),
         initial=settings.views * present,
         desc="views",

@@ -22,7 +22,6 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader
-from tqdm import tqdm
 
 from keypointnet.checkpoints import (
     CheckpointError,
@@ -45,6 +44,7 @@ from keypointnet.evaluation import evaluate
 from keypointnet.model import KeypointNet
 from keypointnet.objective import gt_flag_share, orientation_losses, pair_losses
 from keypointnet.precision import resolve_autocast
+from keypointnet.progress import progress_bar
 from keypointnet.runlog import RunLog
 from keypointnet.schedules import learning_rate
 from keypointnet.views.augmentation import augment
@@ -152,7 +152,9 @@ class Trainer:
         main = self.processes.is_main
         summary: dict[str, Any] = {}
         log_context = RunLog(self.out, self.step) if main else nullcontext()
-        bar = tqdm(total=steps, initial=self.step, desc="train", unit="step", disable=not main)
+        bar = progress_bar(
+            total=steps, initial=self.step, desc="train", unit="step", disable=not main
+        )
         with log_context as log, bar:
             if main:
                 (self.out / "config.yaml").write_text(to_yaml(config))

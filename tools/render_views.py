@@ -17,8 +17,7 @@ import re
 import sys
 from pathlib import Path
 
-from tqdm import tqdm
-
+from keypointnet.progress import progress_bar
 from keypointnet.views.cameras import CameraRange
 from keypointnet.views.generate import RenderSettings, plan_jobs, prepare_store
 from keypointnet.views.sources import find_sources
@@ -102,7 +101,7 @@ def main(arguments: list[str] | None = None) -> int:
     failed: list[Outcome] = []
     total = settings.views * sum(len(job.variants) for job in jobs)
     try:
-        with tqdm(total=total, unit="view", smoothing=0.05, disable=not jobs) as bar:
+        with progress_bar(total=total, unit="view", smoothing=0.05, disable=not jobs) as bar:
             for outcome in render_jobs(jobs, args.out, settings, workers, args.timeout):
                 (done if outcome.error is None else failed).append(outcome)
                 bar.update(settings.views)

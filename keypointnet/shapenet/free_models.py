@@ -14,8 +14,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
+from keypointnet.progress import progress_bar
 from keypointnet.shapenet import aeroplanes, cars, chairs, sweethome3d
 from keypointnet.shapenet.debian_packages import unpacked_package
 from keypointnet.shapenet.models import Model, ModelError, ModelRef, load_model, normalise_model
@@ -99,7 +99,7 @@ def _convert(
     offered: Sequence[Candidate], folder: Path, scratch: Path
 ) -> tuple[list[Candidate], dict[str, str]]:
     kept, failed = [], {}
-    for candidate in tqdm(offered, desc="models", unit="model"):
+    for candidate in progress_bar(offered, desc="models", unit="model"):
         target = folder / candidate.id
         if not (target / "models" / "model_normalized.obj").is_file():
             shutil.rmtree(scratch, ignore_errors=True)
@@ -136,7 +136,7 @@ def _split(
 ) -> tuple[dict[str, list[str]], list[str]]:
     """The split; models for training only never change it, and none resembles a test model."""
     signatures = {}
-    for candidate in tqdm(kept, desc="comparing shapes", unit="model"):
+    for candidate in progress_bar(kept, desc="comparing shapes", unit="model"):
         name = f"{wanted.synset}/{candidate.id}"
         path = out / name / "models" / "model_normalized.obj"
         signatures[name] = shape_signature(load_model(ModelRef(name, path)))

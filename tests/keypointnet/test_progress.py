@@ -1,0 +1,24 @@
+import io
+import time
+
+import pytest
+
+from keypointnet import progress
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize(("stream", "states"), [(io.StringIO, 2), (Terminal, 3)])
+def test_a_log_gets_few_states_of_a_bar(monkeypatch, stream, states):
+    out = stream()
+    monkeypatch.setattr("sys.stderr", out)
+    with progress.progress_bar(range(40), desc="count") as bar:
+        for number in bar:
+            if number % 10 == 0:
+                time.sleep(0.12)
+    written = out.getvalue().count("count:")
+    assert written == states if states == 2 else written >= states
+    assert "40/40" in out.getvalue()
