@@ -134,6 +134,20 @@ def shrink_image(image: Image.Image) -> Image.Image:
     return image.resize((width, height), Image.Resampling.BOX)
 
 
+def text_of(data: bytes) -> str:
+    """The text of an OBJ or MTL file: UTF-8, or where it is not, Latin-1, which is never wrong
+    about the ASCII that matters and gives a material the same name in both files.
+
+    Raises: ModelError: binary data.
+    """
+    if b"\0" in data:
+        raise ModelError("it holds binary data, not the text of an OBJ or MTL file")
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError:
+        return data.decode("latin-1")
+
+
 def _existing(path: Path) -> Path | None:
     if path.is_file():
         return path
@@ -146,7 +160,7 @@ def _existing(path: Path) -> Path | None:
 def _plain_mtl(data: bytes) -> bytes:
     """MTL text with texture options (-s 1 1 1, …), which trimesh takes for the name, removed."""
     lines = []
-    for line in data.decode("utf-8", errors="replace").splitlines():
+    for line in text_of(data).splitlines():
         words = line.strip().split(None, 1)
         if len(words) == 2 and words[0].lower() == "map_kd":
             name = words[1].strip()

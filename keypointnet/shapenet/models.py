@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import warnings
 from dataclasses import dataclass, field
-from io import BytesIO
+from io import BytesIO, StringIO
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +22,7 @@ from keypointnet.shapenet.materials import (
     OwnFolderResolver,
     shrink_image,
     surface_look,
+    text_of,
 )
 from keypointnet.shapenet.surfaces import (
     UNTEXTURED,
@@ -190,13 +191,15 @@ def _read_other(ref: ModelRef) -> tuple[Soup, list[str]]:
 
 def _read_scene(path: Path, resolver: OwnFolderResolver) -> trimesh.Scene:
     try:
-        if path.stat().st_size == 0:
+        data = path.read_bytes()
+        if not data:
             raise ModelError("the file is empty")
-        with warnings.catch_warnings(), path.open("rb") as file:
+        kind = path.suffix.lower()[1:]
+        # trimesh would need another package to guess the encoding of an OBJ that is not UTF-8
+        file = StringIO(text_of(data)) if kind == "obj" else BytesIO(data)
+        with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            scene = trimesh.load_scene(
-                file, file_type=path.suffix.lower()[1:], resolver=resolver, process=False
-            )
+            scene = trimesh.load_scene(file, file_type=kind, resolver=resolver, process=False)
     except (ModelError, MemoryError):
         raise
     except Exception as error:  # any reader of any format: whatever it raises is "cannot be read"
