@@ -3,99 +3,145 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
-from detectron2.config import instantiate
-from detectron2.data import MetadataCatalog, build_detection_train_loader
-from detectron2.data.samplers import TrainingSampler
 from detectron2.utils import comm
 from omegaconf import DictConfig
 from torch import nn
 
 from kp2seg.checkpoints import SegCheckpoint, load_seg_weights, read_seg_checkpoint
 from kp2seg.data.catalog import dataset_dicts, read_dataset
+from kp2seg.data.coco_json import KeypointData
+from kp2seg.data.loading import TrainingBatches, load_pictures
 from kp2seg.data.mapper import PoseMapper
+from kp2seg.data.problems import DataError
+from kp2seg.drawing import mask_sheet
 from kp2seg.evaluation.evaluate import evaluate
-from kp2seg.lazy_config import choose_device, config_to_text, model_from_text
+from kp2seg.lazy_config import (
+    SegConfigError,
+    choose_device,
+    config_to_text,
+    make,
+    model_from_text,
+)
 from kp2seg.prediction import predict_dataset
 from kp2seg.training import SegTrainer
 
+_SHEET_PICTURES = 8
+
 
 def build_trainer(config: DictConfig, *, strict: bool = False) -> SegTrainer:
-    """A training run, ready to `resume` and `fit`.
+    """A training run, ready to `resume` and `fit`. Nothing is written yet.
 
     Args:    config: of `kp2seg.lazy_config.load_seg_config`.  strict: raise at the first thing that
              is wrong in the data.
     Raises:  SegConfigError, DataError, CheckpointError: what is wrong is named.
     """
     run = config.train
-    device = choose_device(run.device)
-    if device.type == "cuda" and device.index is None:
-        device = torch.device("cuda", comm.get_local_rank())
-    torch.manual_seed(run.seed + comm.get_rank())
-    model: nn.Module = instantiate(config.model)
+    _check_counts(config)
+    model = build_model(config)
     if run.init:
         start = read_seg_checkpoint(run.init)
         load_seg_weights(model, start.weights, start.path)
-    model.to(device)
-    if run.channels_last:
-        model.to(memory_format=torch.channels_last)
-    optimizer = instantiate({**config.optimizer, "params": model.parameters()})
+    train = read_dataset(config.data.train, strict=strict)
+    check_keypoints(model, train, config.data.train)
+    evaluation = Evaluator(config, model, strict=strict) if run.eval_every else None
     return SegTrainer(
         model,
-        optimizer,
-        build_train_loader(config, strict=strict),
-        instantiate(config.schedule),
+        make(config.optimizer, "optimizer", params=model.parameters()),
+        training_batches(config, train),
+        make(config.schedule, "schedule"),
         out=run.out,
         config=config_to_text(config),
         steps=run.steps,
-        evaluate=build_evaluation(config) if run.eval_every else None,
+        evaluate=evaluation,
+        draw=None if evaluation is None else evaluation.draw,
         eval_every=run.eval_every,
         checkpoint_every=run.checkpoint_every,
         log_every=run.log_every,
+        seed=run.seed,
         amp=run.amp,
         ema_decay=run.ema_decay,
         clip_norm=run.clip_norm,
     )
 
 
-def build_train_loader(
-    config: DictConfig, *, strict: bool = False
-) -> Iterable[list[dict[str, Any]]]:
-    """Batches of training pictures without end, shuffled by the run's seed."""
-    data = read_dataset(config.data.train, strict=strict)
+def build_model(config: DictConfig) -> nn.Module:
+    """The untrained model of a configuration, on the run's device.
+
+    Raises: SegConfigError: arguments that do not fit.
+    """
+    device = choose_device(config.train.device)
+    if device.type == "cuda" and device.index is None:
+        device = torch.device("cuda", comm.get_local_rank())
+    torch.manual_seed(config.train.seed)
+    model: nn.Module = make(config.model, "model")
+    model.to(device)
+    if config.train.channels_last:
+        model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return model
+
+
+def training_batches(
+    config: DictConfig, data: KeypointData
+) -> Callable[[int], Iterable[list[dict[str, Any]]]]:
+    """First step → batches of training pictures from there on, shuffled by the run's seed.
+
+    Raises: DataError: no pictures.  ValueError: a batch that the processes cannot share.
+    """
     records = dataset_dicts(data)
+    if not records:
+        raise DataError(f"{config.data.train}: no picture is left to train on; {data.report}")
     mapper = PoseMapper(
         data.keypoint_names,
-        augmentation=instantiate(config.data.augmentation),
+        augmentation=make(config.data.augmentation, "data.augmentation"),
         seed=config.train.seed,
     )
-    loader: Iterable[list[dict[str, Any]]] = build_detection_train_loader(
-        records,
-        mapper=mapper,
-        sampler=TrainingSampler(len(records), seed=config.train.seed),
-        total_batch_size=config.data.pictures_per_step,
-        aspect_ratio_grouping=False,
-        num_workers=config.data.workers,
-    )
-    return loader
+
+    def batches(first_step: int) -> Iterable[list[dict[str, Any]]]:
+        keys = TrainingBatches(
+            len(records),
+            config.data.pictures_per_step,
+            seed=config.train.seed,
+            first_step=first_step,
+            rank=comm.get_rank(),
+            world_size=comm.get_world_size(),
+        )
+        return load_pictures(records, mapper, keys, workers=config.data.workers)
+
+    batches(0)  # what is wrong is said at once
+    return batches
 
 
-def build_evaluation(config: DictConfig) -> Callable[[nn.Module], dict[str, float]]:
-    """Model → figures on the test sets, the first being AP with the first set's best scores."""
+class Evaluator:
+    """Model → figures on the test sets of a configuration, which are read once.
 
-    def run(model: nn.Module) -> dict[str, float]:
+    The first figure is AP on the first set, with predicted scores where the model has any.
+
+    Raises: DataError, ValueError: a set that cannot be read, or whose keypoints are not the
+            model's.
+    """
+
+    def __init__(self, config: DictConfig, model: nn.Module, *, strict: bool = False) -> None:
+        self.amp = config.train.amp
+        self.sets = {name: read_dataset(name, strict=strict) for name in config.data.test}
+        for name, data in self.sets.items():
+            check_keypoints(model, data, name)
+
+    def __call__(self, model: nn.Module) -> dict[str, float]:
+        """Args: model: in evaluation mode. Returns: "set/mode/figure" and "set/mean_iou"."""
         figures: dict[str, float] = {}
-        for name in config.data.test:
-            data = read_dataset(name)
+        for name, data in self.sets.items():
             predictions = predict_dataset(
                 model,
                 dataset_dicts(data),
                 PoseMapper(data.keypoint_names),
                 category_ids=category_ids(data.coco),
-                amp=config.train.amp,
+                amp=self.amp,
             )
             result = evaluate(data.coco, predictions)
             for mode in reversed(list(result.scores)):
@@ -104,12 +150,35 @@ def build_evaluation(config: DictConfig) -> Callable[[nn.Module], dict[str, floa
             figures[f"{name}/mean_iou"] = result.iou.mean
         return figures
 
-    return run
+    def draw(self, model: nn.Module) -> np.ndarray:
+        """A contact sheet of people of the first set. Args: model: in evaluation mode."""
+        data = next(iter(self.sets.values()), None)
+        pictures = []
+        if data is not None:
+            mapper = PoseMapper(data.keypoint_names)
+            pictures = [mapper(record) for record in islice(dataset_dicts(data), _SHEET_PICTURES)]
+        return mask_sheet(model, pictures, connections(model))
 
 
 def category_ids(coco: dict[str, Any]) -> list[int]:
     """The data set's category id of each class of a model, classes in the order of their ids."""
     return sorted(row["id"] for row in coco["categories"])
+
+
+def connections(model: nn.Module) -> list[tuple[int, int]]:
+    """The limbs that a model's templates have."""
+    templates: Any = model.templates
+    return list(templates.connections)
+
+
+def check_keypoints(model: nn.Module, data: KeypointData, name: str) -> None:
+    """Raises SegConfigError unless a data set has the keypoints of a model's templates."""
+    templates: Any = model.templates
+    if tuple(templates.names) != tuple(data.keypoint_names):
+        raise SegConfigError(
+            f"{name}: its keypoints are {', '.join(data.keypoint_names)}; the model's templates "
+            f"have {', '.join(templates.names)}"
+        )
 
 
 def load_seg_model(
@@ -123,11 +192,15 @@ def load_seg_model(
     checkpoint = read_seg_checkpoint(path)
     model = model_from_text(checkpoint.config, str(path), **changes)
     load_seg_weights(model, checkpoint.weights, checkpoint.path)
-    model.to(device).to(memory_format=torch.channels_last)
+    model.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return model.eval(), checkpoint
 
 
-def keypoint_names(dataset: str) -> list[str]:
-    """The names of a registered data set's keypoints."""
-    names: list[str] = MetadataCatalog.get(dataset).keypoint_names
-    return names
+def _check_counts(config: DictConfig) -> None:
+    """Numbers of steps that make no sense."""
+    smallest = {"steps": 1, "eval_every": 0, "checkpoint_every": 1, "log_every": 1, "seed": 0}
+    for name, least in smallest.items():
+        if config.train[name] is None or config.train[name] < least:
+            raise SegConfigError(
+                f"train.{name}: expected at least {least}, got {config.train[name]}"
+            )

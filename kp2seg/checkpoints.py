@@ -62,7 +62,12 @@ def read_seg_checkpoint(path: str | Path) -> SegCheckpoint:
     Raises: CheckpointError: missing, cut short, no safetensors, or of another format.
     """
     path = Path(path)
-    groups, metadata = read_tensors(path)
+    try:
+        groups, metadata = read_tensors(path)
+    except CheckpointError as error:
+        if path.suffix in (".pkl", ".pth", ".pt") and path.exists():
+            raise CheckpointError(f"{error}; turn it into one: tools/convert_weights.py") from error
+        raise
     if metadata.get("format") != FORMAT or not groups.keys() & {"model", "ema"}:
         hint = ""
         if str(metadata.get("format", "")).startswith("keypointnet"):
@@ -71,18 +76,29 @@ def read_seg_checkpoint(path: str | Path) -> SegCheckpoint:
             f"{path}: expected a checkpoint of format {FORMAT!r}, got "
             f"{metadata.get('format')!r}{hint}"
         )
-    return SegCheckpoint(
-        path=path,
-        step=int(metadata["step"]),
-        config=metadata["config"],
-        metrics=json.loads(metadata["metrics"]),
-        groups=groups,
-    )
+    try:
+        return SegCheckpoint(
+            path=path,
+            step=int(metadata["step"]),
+            config=metadata["config"],
+            metrics=json.loads(metadata["metrics"]),
+            groups=groups,
+        )
+    except (KeyError, ValueError) as error:
+        raise CheckpointError(f"{path}: its metadata are broken ({error!r})") from error
 
 
 def load_seg_weights(model: nn.Module, weights: Mapping[str, Tensor], source: Path) -> None:
     """Fills a network, strictly. Raises CheckpointError naming what does not fit."""
-    try:
-        model.load_state_dict(dict(weights))
-    except RuntimeError as error:
-        raise CheckpointError(f"{source}: does not fit the model: {error}") from error
+    expected = model.state_dict()
+    problems = [f"lacks {name}" for name in expected if name not in weights]
+    for name, value in weights.items():
+        if name not in expected:
+            problems.append(f"has {name}, which the model lacks")
+        elif value.shape != expected[name].shape:
+            shapes = f"{tuple(value.shape)}, expected {tuple(expected[name].shape)}"
+            problems.append(f"{name} has shape {shapes}")
+    if problems:
+        more = f"; and {len(problems) - 3} more" if len(problems) > 3 else ""
+        raise CheckpointError(f"{source}: does not fit the model: {'; '.join(problems[:3])}{more}")
+    model.load_state_dict(dict(weights))

@@ -8,10 +8,16 @@ from detectron2.config import CfgNode
 def add_kp2seg_config(cfg: CfgNode) -> None:
     """Adds MODEL.POSE2SEG and MODEL.TIMM, with the published settings, to Detectron2's defaults.
 
+    The defaults of INPUT.FORMAT, MODEL.PIXEL_MEAN and MODEL.PIXEL_STD become those of the networks
+    here: RGB, and ImageNet's mean and deviation. (Detectron2's own are BGR and no deviation.)
+
     After it, `MODEL.META_ARCHITECTURE: Pose2Seg` and `MODEL.BACKBONE.NAME:
     build_pose2seg_r50_backbone` (or `build_timm_fpn_backbone`, or any of Detectron2's) make the
     model. MODEL.POSE2SEG.TEMPLATES has to name a templates file.
     """
+    cfg.INPUT.FORMAT = "RGB"
+    cfg.MODEL.PIXEL_MEAN = [123.675, 116.28, 103.53]
+    cfg.MODEL.PIXEL_STD = [58.395, 57.12, 57.375]
     cfg.MODEL.TIMM = CfgNode({"NAME": "tf_efficientnet_lite0", "PRETRAINED": True})
     cfg.MODEL.POSE2SEG = CfgNode(
         {

@@ -7,20 +7,30 @@ the nearest key.
 from __future__ import annotations
 
 import difflib
+import inspect
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from detectron2.config import LazyConfig, instantiate
+from detectron2.utils.registry import locate
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from torch import nn
+from yaml import YAMLError
 
+from kp2seg.modeling.backbones import (
+    build_light_backbone,
+    build_published_backbone,
+    build_resnet50,
+)
 from kp2seg.template_files import load_templates, templates_from_json, templates_to_json
 
 SECTIONS = ("model", "data", "optimizer", "schedule", "train")
-_TRUSTED = ("kp2seg.", "detectron2.modeling.", "detectron2.layers.")
+# What a checkpoint may make: networks of these packages, and these functions.
+_TRUSTED = ("kp2seg.modeling.", "detectron2.modeling.", "detectron2.layers.")
+_TRUSTED_BUILDERS = (build_light_backbone, build_published_backbone, build_resnet50)
 
 
 class SegConfigError(ValueError):
@@ -32,7 +42,8 @@ def load_seg_config(path: str | Path, overrides: Sequence[str] = ()) -> DictConf
 
     Args:    path: a .py file such as configs/kp2seg/light.py.  overrides: train.steps=100, ….
     Raises:  SegConfigError: no such file, an error in it, a section missing, an unknown key (the
-             nearest is named), an override without "=" or of another type.
+             nearest is named), an override without "=" or of another type. Keys are those of the
+             file, and arguments of its `_target_`s that it leaves at their defaults.
     """
     path = Path(path)
     if not path.exists():
@@ -40,28 +51,33 @@ def load_seg_config(path: str | Path, overrides: Sequence[str] = ()) -> DictConf
     try:
         config = LazyConfig.load(str(path))
     except Exception as error:  # a configuration is code: anything may be wrong with it
-        raise SegConfigError(f"{path}: {type(error).__name__}: {error}") from error
+        raise SegConfigError(f"{path}: {type(error).__name__}: {_line(error)}") from error
     missing = [name for name in SECTIONS if name not in config]
     if missing:
         raise SegConfigError(
             f"{path}: lacks {', '.join(missing)}; a configuration has {', '.join(SECTIONS)}"
         )
-    legal = list(_keys(config))
     for override in overrides:
         key, separator, text = override.partition("=")
         if not separator or not key:
             raise SegConfigError(f"override {override!r}: expected key=value, as train.steps=1000")
-        if key not in legal:
-            near = difflib.get_close_matches(key, legal, n=1, cutoff=0.4)
-            hint = f"; did you mean {near[0]!r}?" if near else ""
-            raise SegConfigError(f"override {override!r}: unknown key {key!r}{hint}")
         try:
             value = OmegaConf.from_dotlist([f"value={text}"]).value
         except Exception as error:  # YAML's and omegaconf's errors all mean "no value"
-            raise SegConfigError(f"override {override!r}: {error}") from error
-        _check_type(override, OmegaConf.select(config, key), value)
-        OmegaConf.update(config, key, value)
+            raise SegConfigError(f"override {override!r}: {_line(error)}") from error
+        _set(config, key, value, override)
     return config
+
+
+def make(section: Any, name: str, **more: Any) -> Any:
+    """What a section describes. Args: name: of the section, for messages.  more: arguments.
+
+    Raises: SegConfigError: its arguments do not fit.
+    """
+    try:
+        return instantiate({**section, **more})
+    except (TypeError, ValueError, OSError) as error:
+        raise SegConfigError(f"{name}: {_line(error)}") from error
 
 
 def config_to_text(config: DictConfig) -> str:
@@ -84,19 +100,20 @@ def model_from_text(text: str, source: str, **changes: Any) -> nn.Module:
              or Detectron2: a checkpoint must not be able to run what it likes.
     """
     try:
-        config = OmegaConf.create(text)
-        section = config.model
-    except (OmegaConfBaseException, AttributeError) as error:
-        raise SegConfigError(f"{source}: its configuration has no model: {error}") from error
-    for target in _targets(section):
-        if not target.startswith(_TRUSTED):
+        section: Any = OmegaConf.to_container(OmegaConf.create(text).model, resolve=True)
+        templates = templates_from_json(section.pop("templates"))
+    except (OmegaConfBaseException, AttributeError, KeyError, ValueError, YAMLError) as error:
+        reason = _line(error)
+        raise SegConfigError(f"{source}: its configuration has no model: {reason}") from error
+    for node in _mappings(section):
+        target = node.get("_target_")
+        if target is not None and not _is_trusted(target):
             raise SegConfigError(f"{source}: its configuration names {target!r}, which is not ours")
-    _without_downloads(section)
-    for name, value in changes.items():
-        section[name] = value
-    templates = templates_from_json(OmegaConf.to_container(section.templates))
-    model = instantiate({**section, "templates": templates})
-    assert isinstance(model, nn.Module)
+        if str(target).endswith(".build_light_backbone"):
+            node["pretrained"] = False  # the checkpoint's weights follow
+    model = make(section, f"{source}: model", templates=templates, **changes)
+    if not isinstance(model, nn.Module):
+        raise SegConfigError(f"{source}: its configuration has no model")
     return model
 
 
@@ -106,30 +123,70 @@ def choose_device(name: str) -> torch.device:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         device = torch.device(name)
-    except RuntimeError as error:
-        raise SegConfigError(f"train.device: {str(error).splitlines()[0]}") from error
-    if device.type == "cuda" and not torch.cuda.is_available():
-        raise SegConfigError(f"train.device: {name}: there is no CUDA device; use auto or cpu")
+    except RuntimeError:
+        device = torch.device("meta")
+    if device.type not in ("cpu", "cuda"):
+        raise SegConfigError(f"device {name!r}: expected auto, cpu, cuda or cuda:N")
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise SegConfigError(
+            f"device {name!r}: there are {torch.cuda.device_count()} CUDA devices; use auto or cpu"
+        )
     return device
 
 
-def _keys(node: Any, prefix: str = "") -> Iterator[str]:
-    for key in node:
+def _set(config: DictConfig, key: str, value: Any, override: str) -> None:
+    """Changes one key, or the keys of a mapping, if they exist and are of the value's kind."""
+    legal = list(_keys(config))
+    if key not in legal:
+        near = difflib.get_close_matches(key, legal, n=1, cutoff=0.4)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        raise SegConfigError(f"override {override!r}: unknown key {key!r}{hint}")
+    old = OmegaConf.select(config, key)
+    if isinstance(old, DictConfig) and isinstance(value, DictConfig):
+        for name in value:
+            _set(config, f"{key}.{name}", value[name], override)
+        return
+    _check_type(override, old, value)
+    OmegaConf.update(config, key, value)
+
+
+def _keys(node: DictConfig, prefix: str = "") -> Iterator[str]:
+    """All keys, and those that are not set but that a `_target_` takes."""
+    for key in dict.fromkeys([*node, *_parameters(node.get("_target_"))]):
         yield f"{prefix}{key}"
-        if isinstance(node[key], DictConfig):
+        if isinstance(node.get(key), DictConfig):
             yield from _keys(node[key], f"{prefix}{key}.")
 
 
+def _parameters(target: Any) -> list[str]:
+    """The names of a class's or function's arguments; of its bases' too if it passes them on."""
+    if isinstance(target, str):
+        target = locate(target)
+    if target is None:
+        return []
+    functions = [c.__init__ for c in target.__mro__] if inspect.isclass(target) else [target]
+    names: list[str] = []
+    for function in functions:
+        parameters = inspect.signature(function).parameters.values()
+        names += [p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
+        if all(p.kind is not p.VAR_KEYWORD for p in parameters):
+            break
+    return [name for name in names if name != "self"]
+
+
 def _check_type(override: str, old: Any, new: Any) -> None:
-    if isinstance(old, bool) != isinstance(new, bool) and old is not None and new is not None:
-        raise SegConfigError(f"override {override!r}: expected {_kind(old)}, got {new!r}")
+    if old is None or new is None:
+        return
+    wrong = isinstance(old, bool) != isinstance(new, bool)
+    wrong |= isinstance(old, int) and isinstance(new, float) and not new.is_integer()
     for kind in (int | float, str, DictConfig, ListConfig):
-        if isinstance(old, kind) and new is not None and not isinstance(new, kind):
-            raise SegConfigError(f"override {override!r}: expected {_kind(old)}, got {new!r}")
+        wrong |= isinstance(old, kind) and not isinstance(new, kind)
+    if wrong:
+        raise SegConfigError(f"override {override!r}: expected {_kind(old)}, got {new!r}")
 
 
 def _kind(value: Any) -> str:
-    names = {bool: "true or false", int: "a number", float: "a number", str: "a text"}
+    names = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}
     return names.get(type(value), "a list" if isinstance(value, ListConfig) else "a mapping")
 
 
@@ -144,18 +201,29 @@ def _named(node: Any) -> Any:
     return node
 
 
-def _targets(node: Any) -> Iterator[str]:
-    if isinstance(node, DictConfig):
-        if "_target_" in node:
-            yield str(node["_target_"])
-        for key in node:
-            yield from _targets(node[key])
+def _mappings(node: Any) -> Iterator[dict[str, Any]]:
+    """All mappings in dicts and lists, from the outside in."""
+    if isinstance(node, dict):
+        yield node
+    if isinstance(node, dict | list):
+        for value in node.values() if isinstance(node, dict) else node:
+            yield from _mappings(value)
 
 
-def _without_downloads(node: Any) -> None:
-    """ImageNet weights are not looked for where a checkpoint follows."""
-    if isinstance(node, DictConfig):
-        if str(node.get("_target_", "")).endswith("build_light_backbone"):
-            node["pretrained"] = False
-        for key in node:
-            _without_downloads(node[key])
+def _is_trusted(target: Any) -> bool:
+    """Whether it is the plain name of a network or a builder: names can reach into modules."""
+    if not isinstance(target, str) or not target.startswith(_TRUSTED):
+        return False
+    try:
+        found: Any = locate(target)
+    except (ImportError, AttributeError):
+        return False
+    if found in _TRUSTED_BUILDERS:
+        return True
+    home = f"{getattr(found, '__module__', '')}."
+    return inspect.isclass(found) and issubclass(found, nn.Module) and home.startswith(_TRUSTED)
+
+
+def _line(error: Exception) -> str:
+    """An error's text in one line."""
+    return " ".join(str(error).split()) or type(error).__name__

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from typing import Any
 
@@ -11,19 +10,17 @@ import numpy as np
 import torch
 from detectron2.structures import Instances
 from torch import nn
-from torch.utils.data import DataLoader
 from tqdm import tqdm
 
+from kp2seg.data.loading import Mapper, Record, load_pictures
 from kp2seg.data.masks import encode
 from kp2seg.evaluation.cache import Prediction
-
-logger = logging.getLogger(__name__)
 
 
 def predict_dataset(
     model: nn.Module,
-    records: Sequence[dict[str, Any]],
-    mapper: Callable[[dict[str, Any]], dict[str, Any]],
+    records: Sequence[Record],
+    mapper: Mapper,
     *,
     category_ids: Sequence[int] = (1,),
     pictures_per_batch: int = 4,
@@ -37,19 +34,15 @@ def predict_dataset(
              mapper: of `kp2seg.data.mapper`.  category_ids: of the model's classes in the data set.
              pictures_per_batch: whose people go through the model together.
              workers: processes that read pictures.  amp: bf16 autocast.
+    Raises:  DataError: a picture that cannot be read.
     """
     device = next(model.parameters()).device
-    loader: DataLoader[Any] = DataLoader(
-        _Mapped(records, mapper),  # type: ignore[arg-type]
-        batch_size=pictures_per_batch,
-        collate_fn=list,
-        num_workers=workers,
-        multiprocessing_context="spawn" if workers else None,
-    )
+    keys = list(range(len(records)))
+    batches = [keys[at : at + pictures_per_batch] for at in keys[::pictures_per_batch]]
     predictions: list[Prediction] = []
     context = torch.autocast(device.type, torch.bfloat16) if amp else nullcontext()
     with tqdm(total=len(records), desc="predict", unit="picture", disable=not progress) as bar:
-        for batch in loader:
+        for batch in load_pictures(records, mapper, batches, workers=workers):
             with context, torch.inference_mode():
                 outputs = model(batch)
             for picture, output in zip(batch, outputs, strict=True):
@@ -63,35 +56,22 @@ def predict_dataset(
 def to_predictions(
     instances: Instances, picture: dict[str, Any], *, category_ids: Sequence[int] = (1,)
 ) -> Iterator[Prediction]:
-    """A picture's results, as they are cached.
+    """A picture's results, as they are cached; result i is of person i of the input.
 
     Args:    instances: of the model.  picture: its input, with image_id and instances that may
-             have annotation_ids.
+             have annotation_ids and gt_classes; without these every class is the model's.
     """
     quality = instances.mask_quality.tolist() if instances.has("mask_quality") else None
     given = picture.get("instances")
     ids = given.annotation_ids.tolist() if given is not None and given.has("annotation_ids") else []
+    known = given is not None and given.has("gt_classes")
+    classes = (given.gt_classes if known else instances.pred_classes).tolist()
     for row in range(len(instances)):
         annotation_id = ids[row] if row < len(ids) and ids[row] >= 0 else None
         yield Prediction(
             image_id=picture["image_id"],
-            category_id=category_ids[int(instances.pred_classes[row])],
+            category_id=category_ids[classes[row]],
             segmentation=encode(np.asarray(instances.pred_masks[row].cpu().numpy(), np.uint8)),
             quality=None if quality is None else float(quality[row]),
             annotation_id=annotation_id,
         )
-
-
-class _Mapped:
-    """Records through a mapper, for a DataLoader."""
-
-    def __init__(
-        self, records: Sequence[dict[str, Any]], mapper: Callable[[dict[str, Any]], dict[str, Any]]
-    ) -> None:
-        self.records, self.mapper = records, mapper
-
-    def __len__(self) -> int:
-        return len(self.records)
-
-    def __getitem__(self, index: int) -> dict[str, Any]:
-        return self.mapper(self.records[index])

@@ -1,3 +1,4 @@
+#!/usr/bin/env python3
 """Evaluates a mask model: predicts once into a cache, then scores the cache.
 
     tools/eval_seg.py runs/light/checkpoints/best.safetensors --dataset cocopersons_val
@@ -14,34 +15,53 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import NoReturn
+
+import torch
 
 from keypointnet.tensor_files import CheckpointError
-from kp2seg.build import category_ids, load_seg_model
+from kp2seg.build import category_ids, check_keypoints, load_seg_model
+from kp2seg.checkpoints import read_seg_checkpoint
 from kp2seg.data.catalog import dataset_dicts, read_dataset
 from kp2seg.data.coco_json import KeypointData
 from kp2seg.data.mapper import PoseMapper
 from kp2seg.data.problems import DataError
-from kp2seg.evaluation.cache import Cache, make_fingerprint, read_cache, write_cache
+from kp2seg.evaluation.cache import (
+    Cache,
+    StaleCacheError,
+    make_fingerprint,
+    read_cache,
+    write_cache,
+)
 from kp2seg.evaluation.evaluate import Evaluation, evaluate
 from kp2seg.evaluation.subsets import restrict
 from kp2seg.evaluation.tables import markdown_table, table_rows, write_evaluation
 from kp2seg.keypoint_sources.annotated import annotated_poses
+from kp2seg.keypoint_sources.keypoint_rcnn import KeypointRCNN, detect_poses, find_weights
 from kp2seg.keypoint_sources.poses import PoseTable
 from kp2seg.keypoint_sources.results import Choice, read_results
-from kp2seg.lazy_config import SegConfigError, choose_device
+from kp2seg.lazy_config import choose_device
 from kp2seg.prediction import predict_dataset
 
 
-def parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+class Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line, as every other error is said."""
+
+    def error(self, message: str) -> NoReturn:
+        sys.exit(f"eval_seg: {message}; --help lists the flags")
+
+
+def parse(words: Sequence[str] | None) -> argparse.Namespace:
+    parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
     add("weights", type=Path, help="checkpoint of tools/train_seg.py or tools/convert_weights.py")
     add("--dataset", default="cocopersons_val", help="a registered data set (cocopersons_val)")
     add("--keypoints", type=Path, help="a detector's file; the annotations' points without one")
     add("--joints", help="layout of that file's joints; by their number without it")
+    add("--detector", action="store_true", help="keypoints of Detectron2's Keypoint R-CNN")
+    add("--detector-weights", type=Path, help="its file, where the model zoo cannot be reached")
     add("--min-score", type=float, default=0.2, help="of a detected pose (0.2)")
     add("--out", type=Path, help="folder for the cache and the JSON (beside the weights)")
     add("--again", action="store_true", help="predict even if there is a cache")
@@ -49,13 +69,30 @@ def parse() -> argparse.Namespace:
     add("--strict", action="store_true", help="stop at the first bad annotation or picture")
     add("--device", default="auto")
     add("--amp", action="store_true", help="bf16 autocast")
-    add("--batch", type=int, default=4, help="pictures at once (4)")
-    add("--chunk", type=int, default=32, help="people through the mask head at once (32)")
+    add("--batch", type=positive, default=4, help="pictures at once (4)")
+    add("--chunk", type=positive, default=32, help="people through the mask head at once (32)")
     add("--workers", type=int, default=0, help="processes that read pictures (0)")
-    return parser.parse_args()
+    args = parser.parse_args(words)
+    if args.keypoints and args.detector:
+        parser.error("--keypoints and --detector: choose one")
+    return args
+
+
+def positive(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected at least 1, got {text}")
+    return int(text)
 
 
 def keypoints(args: argparse.Namespace, data: KeypointData) -> PoseTable | None:
+    if args.detector:
+        detector = KeypointRCNN(
+            find_weights(args.detector_weights),
+            choose_device(args.device),
+            choice=Choice(min_score=args.min_score),
+        )
+        pictures = {row["id"]: data.image_root / row["file_name"] for row in data.coco["images"]}
+        return detect_poses(detector, pictures, data.keypoint_names, progress=True)
     if args.keypoints is None:
         return None
     return read_results(
@@ -71,14 +108,15 @@ def keypoints(args: argparse.Namespace, data: KeypointData) -> PoseTable | None:
 def predictions(
     args: argparse.Namespace, data: KeypointData, source: PoseTable | None, out: Path
 ) -> Cache:
-    model, checkpoint = load_seg_model(
-        args.weights, choose_device(args.device), people_chunk=args.chunk
-    )
+    device = choose_device(args.device)
+    checkpoint = read_seg_checkpoint(args.weights)
     poses = source or annotated_poses(data.coco, args.dataset)
-    settings = json.dumps({"model": checkpoint.config, "amp": args.amp, "device": args.device})
-    fingerprint = make_fingerprint(args.weights, data, poses.fingerprint, settings)
+    settings = {"model": checkpoint.config, "amp": args.amp, "device": device.type}
+    fingerprint = make_fingerprint(args.weights, data, poses.fingerprint, json.dumps(settings))
     file = out / f"{args.dataset}.predictions.json"
     if args.again or not file.exists():
+        model, _ = load_seg_model(args.weights, device, people_chunk=args.chunk)
+        check_keypoints(model, data, args.dataset)
         rows = predict_dataset(
             model,
             dataset_dicts(data),
@@ -89,8 +127,12 @@ def predictions(
             amp=args.amp,
             progress=True,
         )
+        out.mkdir(parents=True, exist_ok=True)
         write_cache(file, args.dataset, rows, fingerprint)
-    return read_cache(file, fingerprint)
+    try:
+        return read_cache(file, fingerprint)
+    except StaleCacheError as error:
+        raise StaleCacheError(f"{error} (--again, --out)") from error
 
 
 def ranges(args: argparse.Namespace, data: KeypointData, cache: Cache) -> dict[str, Evaluation]:
@@ -109,7 +151,8 @@ def ranges(args: argparse.Namespace, data: KeypointData, cache: Cache) -> dict[s
 
 
 def run(args: argparse.Namespace) -> None:
-    out = args.out or args.weights.parent.parent / "evaluation"
+    folder = args.weights.parent
+    out = args.out or (folder.parent if folder.name == "checkpoints" else folder) / "evaluation"
     data = read_dataset(args.dataset, strict=args.strict)
     source = keypoints(args, data)
     cache = predictions(args, data, source, out)
@@ -122,11 +165,14 @@ def run(args: argparse.Namespace) -> None:
     write_evaluation(out / f"{args.dataset}.json", result, **about, **ours)
 
 
-def main() -> None:
+def main(words: Sequence[str] | None = None) -> None:
+    args = parse(words)
     try:
-        run(parse())
-    except (DataError, CheckpointError, SegConfigError, ValueError, OSError) as error:
-        sys.exit(f"eval_seg: {error}")
+        run(args)
+    except (CheckpointError, ValueError, OSError, torch.OutOfMemoryError) as error:
+        sys.exit(f"eval_seg: {' '.join(str(error).split())}")
+    except KeyboardInterrupt:
+        sys.exit(130)
 
 
 if __name__ == "__main__":

@@ -13,34 +13,61 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
+from typing import NoReturn
 
-from detectron2.engine import default_argument_parser, launch
+import torch
+from detectron2.engine import launch
 from detectron2.utils.logger import setup_logger
 
 from keypointnet.tensor_files import CheckpointError
-from kp2seg.build import build_evaluation, build_trainer
+from kp2seg.build import Evaluator, build_model, build_trainer
 from kp2seg.checkpoints import load_seg_weights, read_seg_checkpoint
-from kp2seg.data.problems import DataError
 from kp2seg.lazy_config import SegConfigError, load_seg_config
-from kp2seg.template_files import TemplateError
-from kp2seg.training import SegTrainingError
+from kp2seg.training import SegTrainingError, checkpoint_files
+
+
+class Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line, as every other error is said."""
+
+    def error(self, message: str) -> NoReturn:
+        sys.exit(f"train_seg: {message}; --help lists the flags")
+
+
+def parse(words: Sequence[str] | None) -> argparse.Namespace:
+    parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add = parser.add_argument
+    add("--config-file", required=True, help="such as configs/kp2seg/light.py")
+    add("--resume", action="store_true", help="go on from the last checkpoint")
+    add("--eval-only", action="store_true", help="figures of train.init, or of the best checkpoint")
+    add("--strict", action="store_true", help="stop at the first bad annotation or picture")
+    add("--num-gpus", type=int, default=1, help="of each machine")
+    add("--num-machines", type=int, default=1)
+    add("--machine-rank", type=int, default=0, help="of this machine, from 0")
+    add("--dist-url", default="auto", help="of machine 0, as tcp://host:port, with several")
+    add("overrides", nargs="*", metavar="key=value", help="settings to change")
+    args = parser.parse_intermixed_args(words)
+    if args.num_gpus > 1 and torch.cuda.device_count() < args.num_gpus:
+        parser.error(f"--num-gpus {args.num_gpus}: there are {torch.cuda.device_count()}")
+    if args.num_machines > 1 and args.dist_url == "auto":
+        parser.error("--num-machines: several need --dist-url tcp://host:port")
+    return args
 
 
 def train(args: argparse.Namespace) -> None:
-    config = load_seg_config(args.config_file, args.opts)
+    config = load_seg_config(args.config_file, args.overrides)
     setup_logger(name="kp2seg")
     setup_logger(name="detectron2")
-    trainer = build_trainer(config, strict=args.strict)
+    last, best = checkpoint_files(config.train.out)
     if args.eval_only:
-        weights = read_seg_checkpoint(config.train.init or trainer.last)
-        load_seg_weights(trainer.model, weights.weights, weights.path)
-        figures = build_evaluation(config)(trainer.model.eval())
+        figures = evaluate(config, config.train.init or (best if best.exists() else last), args)
     else:
-        if trainer.last.exists() and not args.resume:
+        if last.exists() and not args.resume:
             raise SegConfigError(
-                f"train.out: {trainer.out} holds a run already; go on with --resume, or choose "
-                "another"
+                f"train.out: {config.train.out} holds a run already; go on with --resume, or "
+                "choose another"
             )
+        trainer = build_trainer(config, strict=args.strict)
         if args.resume:
             trainer.resume()
         figures = trainer.fit()
@@ -48,28 +75,45 @@ def train(args: argparse.Namespace) -> None:
         print(f"{name:40} {value:.4f}")
 
 
-def main() -> None:
-    parser = default_argument_parser(epilog="")
-    parser.description = __doc__
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.add_argument("--strict", action="store_true", help="stop at the first bad annotation")
-    arguments = parser.parse_args()
-    if not arguments.config_file:
-        parser.error("--config-file is needed, such as configs/kp2seg/light.py")
+def evaluate(config, weights, args):
+    checkpoint = read_seg_checkpoint(weights)
+    model = build_model(config)
+    load_seg_weights(model, checkpoint.weights, checkpoint.path)
+    return Evaluator(config, model, strict=args.strict)(model.eval())
+
+
+def main(words: Sequence[str] | None = None) -> None:
+    args = parse(words)
     try:
         launch(
             train,
-            arguments.num_gpus,
-            num_machines=arguments.num_machines,
-            machine_rank=arguments.machine_rank,
-            dist_url=arguments.dist_url,
-            args=(arguments,),
+            args.num_gpus,
+            num_machines=args.num_machines,
+            machine_rank=args.machine_rank,
+            dist_url=args.dist_url,
+            args=(args,),
         )
-    except (SegConfigError, DataError, CheckpointError, TemplateError, SegTrainingError) as error:
-        sys.exit(f"train_seg: {error}")
+    except (ValueError, OSError, CheckpointError, SegTrainingError, torch.OutOfMemoryError) as error:
+        sys.exit(f"train_seg: {one_line(error)}")
+    except torch.multiprocessing.ProcessRaisedException as error:
+        sys.exit(f"train_seg: a process failed: {str(error).strip().splitlines()[-1]}")
+    except RuntimeError as error:
+        if not str(error).startswith("DataLoader worker"):
+            raise
+        sys.exit(f"train_seg: a loading process died ({one_line(error)}); go on with --resume")
     except KeyboardInterrupt:
         print("stopped; --resume goes on from the last checkpoint", file=sys.stderr)
         sys.exit(130)
+
+
+def one_line(error: Exception) -> str:
+    """What to tell the user; an error in a loading process arrives as the text of a traceback."""
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    if lines[0].startswith("Caught ") and len(lines) > 1:
+        return lines[-1].partition(": ")[2]
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    return " ".join(line.strip() for line in lines)
 
 
 if __name__ == "__main__":

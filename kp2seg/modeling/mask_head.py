@@ -45,6 +45,15 @@ class _Bottleneck(nn.Module):
         return F.relu(self.bn3(self.conv3(out)) + self.shortcut(x))
 
 
+def _check_grid(head: nn.Module, aligned: Tensor, multiple: int) -> None:
+    """Raises ValueError for a grid that the head would stretch, and so shift the mask on."""
+    if aligned.shape[-2] % multiple or aligned.shape[-1] % multiple:
+        raise ValueError(
+            f"{type(head).__name__}: expected aligned features with sides that are multiples of "
+            f"{multiple}, got {tuple(aligned.shape)}; change align_size or region_size"
+        )
+
+
 class PublishedMaskHead(nn.Module):
     """SegModule: 7x7/2 to 256, ten bottlenecks of 1024, twice the size, one of 512, two classes.
 
@@ -64,7 +73,8 @@ class PublishedMaskHead(nn.Module):
         self.feature_channels = 512
 
     def forward(self, aligned: Tensor) -> MaskPrediction:
-        """(P, C + S, s, s) → logits of (P, 1, s, s): foreground less background."""
+        """(P, C + S, s, s), s even → logits of (P, 1, s, s): foreground less background."""
+        _check_grid(self, aligned, 2)
         features = self.decode(aligned)
         logits = self.classes(features)
         return MaskPrediction(logits[:, 1:] - logits[:, :1], features)
@@ -125,7 +135,8 @@ class LightMaskHead(nn.Module):
         self.feature_channels = channels
 
     def forward(self, aligned: Tensor) -> MaskPrediction:
-        """(P, C + S, s, s) → logits of (P, 1, 2 s, 2 s)."""
+        """(P, C + S, s, s), s a multiple of 4 → logits of (P, 1, 2 s, 2 s)."""
+        _check_grid(self, aligned, 4)
         x = self.fine(self.stem(aligned))
         whole = self.up(self.coarse(self.down(x)))
         x = x + F.interpolate(whole, size=x.shape[-2:], mode="bilinear", align_corners=False)

@@ -117,6 +117,11 @@ class Pose2Seg(nn.Module):
     def from_config(cls, cfg: CfgNode) -> dict[str, Any]:
         """Arguments of `__init__` from a CfgNode with `kp2seg.config.add_kp2seg_config`."""
         c = cfg.MODEL.POSE2SEG
+        if not c.TEMPLATES:
+            raise ValueError(
+                "MODEL.POSE2SEG.TEMPLATES: names no file of pose templates; "
+                "kp2seg.zoo.templates('person') is one, tools/build_templates.py makes others"
+            )
         templates = load_templates(c.TEMPLATES)
         backbone = build_backbone(cfg)
         shared: dict[str, Any] = {

@@ -137,9 +137,8 @@ def gather_masks(inputs: Sequence[dict[str, Any]], image: int, rows: Tensor) -> 
         return masks.tensor.cpu()[rows].bool()
     if isinstance(masks, PolygonMasks):
         size = (int(picture["image"].shape[-2]), int(picture["image"].shape[-1]))
-        drawn = [
-            decode(to_rle([part.tolist() for part in masks.polygons[row]], size))
-            for row in rows.tolist()
-        ]
-        return torch.from_numpy(np.stack(drawn)).bool()
+        drawn = np.zeros((len(rows), *size), dtype=bool)
+        for mask, row in zip(drawn, rows.tolist(), strict=True):
+            mask[:] = decode(to_rle([part.tolist() for part in masks.polygons[row]], size))
+        return torch.from_numpy(drawn)
     raise ValueError(f"gt_masks: expected BitMasks or PolygonMasks, got {type(masks).__name__}")

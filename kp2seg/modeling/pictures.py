@@ -38,12 +38,12 @@ def warp(
 
 
 def pyramid(picture: np.ndarray) -> list[np.ndarray]:
-    """The picture, its half, the half of that, …, while both sides are above 64 px.
+    """The picture, its half, the half of that, …, while both sides have 64 px or more.
 
     A side that is odd loses its last row or column, so that halves are exact.
     """
     levels = [picture]
-    while min(levels[-1].shape[:2]) > 128:
+    while min(levels[-1].shape[:2]) >= 128:
         h, w = (side // 2 for side in levels[-1].shape[:2])
         even = levels[-1][: 2 * h, : 2 * w]
         levels.append(np.asarray(cv2.resize(even, (w, h), interpolation=cv2.INTER_AREA)))

@@ -43,7 +43,7 @@ def our_name(published: str) -> str | None:
     >>> our_name("backbone.layer1.0.bn4.weight")
     'backbone.bottom_up.res2.0.shortcut.norm.weight'
     """
-    name = published
+    name = published.removeprefix("module.")
     if name.startswith(_OLD_SEGNET):
         name = "segnet." + name.removeprefix(_OLD_SEGNET)
     for pattern, replacement in _RULES:
@@ -79,7 +79,7 @@ def read_published(path: str | Path) -> dict[str, Tensor]:
     odd = [str(name) for name, value in loaded.items() if not isinstance(value, Tensor)]
     if odd:
         raise CheckpointError(f"{path}: expected tensors only, {odd[0]!r} is none")
-    return {str(name).removeprefix("module."): value for name, value in loaded.items()}
+    return {str(name): value for name, value in loaded.items()}
 
 
 def convert_published(
@@ -87,7 +87,8 @@ def convert_published(
 ) -> dict[str, Tensor]:
     """Published tensors in this package's names: every one used once, none left, none missing.
 
-    Args:    tensors: of `read_published`.  expected: the state dict of a `pose2seg_r50` model;
+    Args:    tensors: of `read_published`.  expected: the tensors of a `pose2seg_r50` model, their
+             names as `our_name` gives them (the model has "aligner." before "backbone.");
              counters of batches are filled with 0, the published file may lack them.
              source: for messages.
     Raises:  CheckpointError: a tensor without a place, two for one place, a place without a
@@ -95,12 +96,15 @@ def convert_published(
     """
     converted: dict[str, Tensor] = {}
     origin: dict[str, str] = {}
+    missing = set(expected)
     problems: list[str] = []
     for published, value in tensors.items():
         name = our_name(published)
         if name is None or name not in expected:
             problems.append(f"{published} has no place here")
-        elif name in converted:
+            continue
+        missing.discard(name)
+        if name in origin:
             problems.append(f"{published} and {origin[name]} are both {name}")
         elif value.shape != expected[name].shape:
             problems.append(
@@ -108,13 +112,13 @@ def convert_published(
                 f"{tuple(expected[name].shape)}"
             )
         else:
-            converted[name], origin[name] = value, published
-    for name, value in expected.items():
-        if name not in converted:
-            if name.endswith("num_batches_tracked"):
-                converted[name] = torch.zeros_like(value)
-            elif not problems or all(name not in problem for problem in problems):
-                problems.append(f"nothing is given for {name}")
+            converted[name] = value
+        origin.setdefault(name, published)
+    for name in expected:
+        if name in missing and name.endswith("num_batches_tracked"):
+            converted[name] = torch.zeros_like(expected[name])
+        elif name in missing:
+            problems.append(f"nothing is given for {name}")
     if problems:
         shown = "; ".join(problems[:5]) + (
             f"; and {len(problems) - 5} more" if problems[5:] else ""

@@ -6,7 +6,7 @@ P people; matrices as in `kp2seg.affine`. The aligned frame is h x w px.
 from __future__ import annotations
 
 import math
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor
@@ -15,6 +15,19 @@ from kp2seg.affine import Transform, compose, letterbox
 from kp2seg.alignment import Alignment, best_templates
 
 Matching = Literal["templates", "box"]
+Fallback = Literal["whole", "box"]
+
+
+def check_matching(matching: str, transform: str, fallback: str) -> None:
+    """Raises ValueError where one of `match_regions`'s choices is none of its legal values."""
+    for name, value, kind in (
+        ("matching", matching, Matching),
+        ("transform", transform, Transform),
+        ("fallback", fallback, Fallback),
+    ):
+        if value not in get_args(kind):
+            legal = " or ".join(map(repr, get_args(kind)))
+            raise ValueError(f"match_regions: expected {name} {legal}, got {value!r}")
 
 
 def box_regions(
@@ -63,7 +76,7 @@ def match_regions(
     matching: Matching = "templates",
     transform: Transform = "similarity",
     region_scale: float = 1.0,
-    fallback: Literal["whole", "box"] = "whole",
+    fallback: Fallback = "whole",
 ) -> Alignment:
     """Each person's region.
 
@@ -73,7 +86,9 @@ def match_regions(
              fallback: where no template fits, the whole source as published, or the box.
              The others: as of `kp2seg.alignment.best_templates`.
     Returns: Alignment, its A_src2align in float64.
+    Raises:  ValueError: an unknown choice; as `best_templates`.
     """
+    check_matching(matching, transform, fallback)
     args = {"source_size": source_size, "align_size": align_size}
     if matching == "box":
         A = box_regions(kpts, visibility, **args)  # type: ignore[arg-type]

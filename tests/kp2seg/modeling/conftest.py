@@ -1,4 +1,5 @@
-"""A small picture with two people in it, and a model small enough to train in a test."""
+"""A small picture with two people in it, a model small enough to train in a test, and the names of
+the published checkpoint's tensors."""
 
 from __future__ import annotations
 
@@ -112,3 +113,46 @@ def make_model(templates: PoseTemplates) -> Callable[..., Pose2Seg]:
 def picture() -> Callable[..., dict[str, Any]]:
     """See `draw_picture`."""
     return draw_picture
+
+
+BATCH_NORM = ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")
+CONVOLUTION = ("weight", "bias")
+BLOCKS = (3, 4, 6, 3)
+
+
+def name_parts(prefix: str, parts: tuple[str, ...]) -> list[str]:
+    return [f"{prefix}.{part}" for part in parts]
+
+
+def backbone_names() -> list[str]:
+    """ResNet-50 with its pyramid: convolutions without biases, those of the pyramid with them."""
+    names = ["backbone.conv1.weight", *name_parts("backbone.bn1", BATCH_NORM)]
+    for stage, blocks in enumerate(BLOCKS, start=1):
+        for block in range(blocks):
+            for number in (1, 2, 3, 4) if block == 0 else (1, 2, 3):
+                prefix = f"backbone.layer{stage}.{block}"
+                names.append(f"{prefix}.conv{number}.weight")
+                names += name_parts(f"{prefix}.bn{number}", BATCH_NORM)
+    for level in (1, 2, 3, 4):
+        names += name_parts(f"backbone.fpn_c{level}p{level}", CONVOLUTION)
+        names += name_parts(f"backbone.fpn_p{level}", CONVOLUTION)
+    return names
+
+
+def segnet_names() -> list[str]:
+    """The mask head: ten units, a decoder of one, two classes; every convolution with a bias."""
+    names = [*name_parts("segnet.conv1", CONVOLUTION), *name_parts("segnet.bn1", BATCH_NORM)]
+    for unit in (*(f"layer1.{number}" for number in range(10)), "decoder1.0"):
+        for number in (1, 2, 3):
+            names += name_parts(f"segnet.{unit}.conv{number}", CONVOLUTION)
+            names += name_parts(f"segnet.{unit}.bn{number}", BATCH_NORM)
+        if unit in ("layer1.0", "decoder1.0"):
+            names += name_parts(f"segnet.{unit}.downsample.0", CONVOLUTION)
+            names += name_parts(f"segnet.{unit}.downsample.1", BATCH_NORM)
+    return [*names, *name_parts("segnet.pred_small", CONVOLUTION)]
+
+
+@pytest.fixture(scope="session")
+def published_names() -> dict[str, list[str]]:
+    """Names of the published checkpoint's tensors: of "backbone" and of "segnet"."""
+    return {"backbone": backbone_names(), "segnet": segnet_names()}
