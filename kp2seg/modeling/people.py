@@ -68,7 +68,7 @@ def gather_people(
     Args:    inputs: one dict for each picture, with "image" (C, h, w) and "instances", whose field
              "gt_keypoints" or "pred_keypoints" is a `Keypoints` or a (p, K, 3) tensor of
              (x, y, v). v is COCO's visibility; in predicted ones any v above 0 is visible.
-             Pictures without "instances", or with none in them, have no people.
+             Pictures without "instances", or with empty ones, have no people.
     Raises:  ValueError: instances without keypoints, or with another number of them.
     """
     kpts, visibility, index, rows, sizes = [], [], [], [], []
@@ -76,7 +76,7 @@ def gather_people(
         size = (int(picture["image"].shape[-2]), int(picture["image"].shape[-1]))
         sizes.append(size)
         instances = picture.get("instances")
-        if instances is None or len(instances) == 0:
+        if instances is None or not instances.get_fields() or len(instances) == 0:
             continue
         points, predicted = _keypoints(instances, picture, n_keypoints)
         points = points.to(device)

@@ -46,7 +46,7 @@ def test_true_masks_in_the_regions_and_back_are_the_true_masks(
     people = gather_people(inputs, 4, model.device)
     regions = model.aligner.match(people, model.template_points)
     assert regions.template.tolist() == [0, 0, 0]
-    masks = model._masks_of(model.aligner.look([p["image"] for p in inputs]), people, regions)
+    masks = model.masks_of(model.aligner.look([p["image"] for p in inputs]), people, regions)
     gt = model._true_masks(inputs, people, masks)
     assert set(gt.unique().tolist()) == {0.0, 1.0}
     for number, rows in ((0, [0, 1]), (1, [2])):
