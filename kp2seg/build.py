@@ -82,7 +82,7 @@ def build_model(config: DictConfig) -> nn.Module:
     model: nn.Module = make(config.model, "model")
     model.to(device)
     if config.train.channels_last:
-        model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        model.to(memory_format=torch.channels_last)
     return model
 
 
@@ -192,7 +192,7 @@ def load_seg_model(
     checkpoint = read_seg_checkpoint(path)
     model = model_from_text(checkpoint.config, str(path), **changes)
     load_seg_weights(model, checkpoint.weights, checkpoint.path)
-    model.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    model.to(device).to(memory_format=torch.channels_last)
     return model.eval(), checkpoint
 
 

@@ -109,7 +109,7 @@ def model_from_text(text: str, source: str, **changes: Any) -> nn.Module:
         target = node.get("_target_")
         if target is not None and not _is_trusted(target):
             raise SegConfigError(f"{source}: its configuration names {target!r}, which is not ours")
-        if str(target).endswith(".build_light_backbone"):
+        if target is not None and locate(target) is build_light_backbone:
             node["pretrained"] = False  # the checkpoint's weights follow
     model = make(section, f"{source}: model", templates=templates, **changes)
     if not isinstance(model, nn.Module):
@@ -143,7 +143,7 @@ def _set(config: DictConfig, key: str, value: Any, override: str) -> None:
         raise SegConfigError(f"override {override!r}: unknown key {key!r}{hint}")
     old = OmegaConf.select(config, key)
     if isinstance(old, DictConfig) and isinstance(value, DictConfig):
-        for name in value:
+        for name in map(str, value):
             _set(config, f"{key}.{name}", value[name], override)
         return
     _check_type(override, old, value)
@@ -164,7 +164,9 @@ def _parameters(target: Any) -> list[str]:
         target = locate(target)
     if target is None:
         return []
-    functions = [c.__init__ for c in target.__mro__] if inspect.isclass(target) else [target]
+    functions = [target]
+    if inspect.isclass(target):
+        functions = [vars(base)["__init__"] for base in target.__mro__ if "__init__" in vars(base)]
     names: list[str] = []
     for function in functions:
         parameters = inspect.signature(function).parameters.values()

@@ -63,9 +63,9 @@ def to_predictions(
     """
     quality = instances.mask_quality.tolist() if instances.has("mask_quality") else None
     given = picture.get("instances")
-    ids = given.annotation_ids.tolist() if given is not None and given.has("annotation_ids") else []
-    known = given is not None and given.has("gt_classes")
-    classes = (given.gt_classes if known else instances.pred_classes).tolist()
+    fields = {} if given is None else given.get_fields()
+    ids = fields["annotation_ids"].tolist() if "annotation_ids" in fields else []
+    classes = fields.get("gt_classes", instances.pred_classes).tolist()
     for row in range(len(instances)):
         annotation_id = ids[row] if row < len(ids) and ids[row] >= 0 else None
         yield Prediction(
@@ -75,3 +75,29 @@ def to_predictions(
             quality=None if quality is None else float(quality[row]),
             annotation_id=annotation_id,
         )
+
+
+def results_json(instances: Instances, image_id: int) -> list[dict[str, Any]]:
+    """A picture's results as rows of a COCO results JSON: box, RLE, keypoints (raw numbers).
+
+    Args:    instances: of the model, one class of people, COCO's 1.
+    """
+    boxes = instances.pred_boxes.tensor.clone()
+    boxes[:, 2:] -= boxes[:, :2]
+    points = instances.pred_keypoints.clone()
+    points[..., :2] = torch.where(points[..., 2:] > 0, points[..., :2] - 0.5, 0.0)
+    rows = [
+        {
+            "image_id": image_id,
+            "category_id": 1,
+            "bbox": boxes[row].tolist(),
+            "segmentation": encode(np.asarray(instances.pred_masks[row].cpu().numpy(), np.uint8)),
+            "keypoints": points[row].flatten().tolist(),
+            "score": float(instances.scores[row]),
+        }
+        for row in range(len(instances))
+    ]
+    if instances.has("mask_quality"):
+        for row, quality in zip(rows, instances.mask_quality.tolist(), strict=True):
+            row["mask_quality"] = quality
+    return rows

@@ -183,10 +183,10 @@ class SegTrainer(TrainerBase):
             self.averaged.update_parameters(self.model)
         self.storage.put_scalars(
             total_loss=total.item(),
-            lr=self.optimizer.param_groups[0]["lr"],
             data_time=waited,
             **{name: loss.item() for name, loss in losses.items()},
         )
+        self.storage.put_scalar("lr", self.optimizer.param_groups[0]["lr"], smoothing_hint=False)
 
     @property
     def evaluated_model(self) -> nn.Module:
@@ -225,7 +225,11 @@ class SegTrainer(TrainerBase):
         """Writes the last checkpoint: all that `resume` needs."""
         groups = {
             "model": self.model.state_dict(),
-            "optimizer": optimizer_tensors(self.optimizer, self.model),
+            # An optimiser may have no state of its own: the step says that this is a training run.
+            "optimizer": {
+                "step": torch.tensor(step),
+                **optimizer_tensors(self.optimizer, self.model),
+            },
         }
         if self.averaged is not None:
             groups["ema"] = self.averaged.module.state_dict()

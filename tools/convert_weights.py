@@ -7,17 +7,18 @@ The result is read by tools/eval_seg.py and tools/demo.py. Nothing in the file i
 
 from __future__ import annotations
 
-import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from detectron2.config import instantiate
 
 from keypointnet.tensor_files import CheckpointError
 from kp2seg.checkpoints import save_seg_checkpoint
-from kp2seg.lazy_config import SegConfigError, config_to_text, load_seg_config
+from kp2seg.command_line import Parser, one_line
+from kp2seg.lazy_config import config_to_text, load_seg_config
 from kp2seg.modeling.published_weights import convert_published, read_published
-from kp2seg.template_files import TemplateError, load_templates
+from kp2seg.template_files import load_templates
 
 CONFIG = Path(__file__).resolve().parents[1] / "configs/kp2seg/pose2seg_r50.py"
 
@@ -26,7 +27,7 @@ def pose2seg(source: Path, out: Path, templates: Path | None) -> int:
     """Converts the published Pose2Seg. Returns how many tensors it had."""
     config = load_seg_config(CONFIG)
     if templates is not None:
-        load_templates(templates)
+        load_templates(templates)  # what is wrong with them is said first
         config.model.templates = str(templates.resolve())
     tensors = read_published(source)
     expected = instantiate(config.model).state_dict()
@@ -38,19 +39,19 @@ def pose2seg(source: Path, out: Path, templates: Path | None) -> int:
     return len(tensors)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+def main(words: Sequence[str] | None = None) -> None:
+    parser = Parser("convert_weights", __doc__)
     parser.add_argument("kind", choices=("pose2seg",))
     parser.add_argument("source", type=Path, help="the published file")
     parser.add_argument("out", type=Path, help="where to write, .safetensors")
     parser.add_argument("--templates", type=Path, help="the published templates.json (ours)")
-    args = parser.parse_args()
+    args = parser.parse_args(words)
+    if args.out.suffix != ".safetensors":
+        parser.error(f"{args.out}: expected a name that ends in .safetensors")
     try:
         count = pose2seg(args.source, args.out, args.templates)
-    except (CheckpointError, SegConfigError, TemplateError, OSError) as error:
-        sys.exit(f"convert_weights: {error}")
+    except (CheckpointError, ValueError, OSError) as error:
+        sys.exit(f"convert_weights: {one_line(error)}")
     print(f"{args.out}: {count} tensors, each used once")
 
 

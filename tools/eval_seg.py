@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 """Evaluates a mask model: predicts once into a cache, then scores the cache.
 
     tools/eval_seg.py runs/light/checkpoints/best.safetensors --dataset cocopersons_val
@@ -17,13 +16,13 @@ import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
 
 import torch
 
 from keypointnet.tensor_files import CheckpointError
 from kp2seg.build import category_ids, check_keypoints, load_seg_model
 from kp2seg.checkpoints import read_seg_checkpoint
+from kp2seg.command_line import Parser, at_least_one, one_line
 from kp2seg.data.catalog import dataset_dicts, read_dataset
 from kp2seg.data.coco_json import KeypointData
 from kp2seg.data.mapper import PoseMapper
@@ -46,15 +45,8 @@ from kp2seg.lazy_config import choose_device
 from kp2seg.prediction import predict_dataset
 
 
-class Parser(argparse.ArgumentParser):
-    """Says what is wrong in one line, as every other error is said."""
-
-    def error(self, message: str) -> NoReturn:
-        sys.exit(f"eval_seg: {message}; --help lists the flags")
-
-
 def parse(words: Sequence[str] | None) -> argparse.Namespace:
-    parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser("eval_seg", __doc__)
     add = parser.add_argument
     add("weights", type=Path, help="checkpoint of tools/train_seg.py or tools/convert_weights.py")
     add("--dataset", default="cocopersons_val", help="a registered data set (cocopersons_val)")
@@ -69,19 +61,13 @@ def parse(words: Sequence[str] | None) -> argparse.Namespace:
     add("--strict", action="store_true", help="stop at the first bad annotation or picture")
     add("--device", default="auto")
     add("--amp", action="store_true", help="bf16 autocast")
-    add("--batch", type=positive, default=4, help="pictures at once (4)")
-    add("--chunk", type=positive, default=32, help="people through the mask head at once (32)")
+    add("--batch", type=at_least_one, default=4, help="pictures at once (4)")
+    add("--chunk", type=at_least_one, default=32, help="people through the mask head at once (32)")
     add("--workers", type=int, default=0, help="processes that read pictures (0)")
     args = parser.parse_args(words)
     if args.keypoints and args.detector:
         parser.error("--keypoints and --detector: choose one")
     return args
-
-
-def positive(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"expected at least 1, got {text}")
-    return int(text)
 
 
 def keypoints(args: argparse.Namespace, data: KeypointData) -> PoseTable | None:
@@ -170,7 +156,7 @@ def main(words: Sequence[str] | None = None) -> None:
     try:
         run(args)
     except (CheckpointError, ValueError, OSError, torch.OutOfMemoryError) as error:
-        sys.exit(f"eval_seg: {' '.join(str(error).split())}")
+        sys.exit(f"eval_seg: {one_line(error)}")
     except KeyboardInterrupt:
         sys.exit(130)
 

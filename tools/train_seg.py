@@ -14,28 +14,25 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
-from typing import NoReturn
+from pathlib import Path
 
 import torch
 from detectron2.engine import launch
 from detectron2.utils.logger import setup_logger
+from omegaconf import DictConfig
 
 from keypointnet.tensor_files import CheckpointError
 from kp2seg.build import Evaluator, build_model, build_trainer
 from kp2seg.checkpoints import load_seg_weights, read_seg_checkpoint
+from kp2seg.command_line import Parser, one_line
 from kp2seg.lazy_config import SegConfigError, load_seg_config
 from kp2seg.training import SegTrainingError, checkpoint_files
 
-
-class Parser(argparse.ArgumentParser):
-    """Says what is wrong in one line, as every other error is said."""
-
-    def error(self, message: str) -> NoReturn:
-        sys.exit(f"train_seg: {message}; --help lists the flags")
+USERS_ERRORS = (ValueError, OSError, CheckpointError, torch.OutOfMemoryError)
 
 
 def parse(words: Sequence[str] | None) -> argparse.Namespace:
-    parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser("train_seg", __doc__)
     add = parser.add_argument
     add("--config-file", required=True, help="such as configs/kp2seg/light.py")
     add("--resume", action="store_true", help="go on from the last checkpoint")
@@ -60,7 +57,9 @@ def train(args: argparse.Namespace) -> None:
     setup_logger(name="detectron2")
     last, best = checkpoint_files(config.train.out)
     if args.eval_only:
-        figures = evaluate(config, config.train.init or (best if best.exists() else last), args)
+        figures = evaluate(
+            config, config.train.init or (best if best.exists() else last), args.strict
+        )
     else:
         if last.exists() and not args.resume:
             raise SegConfigError(
@@ -75,11 +74,11 @@ def train(args: argparse.Namespace) -> None:
         print(f"{name:40} {value:.4f}")
 
 
-def evaluate(config, weights, args):
+def evaluate(config: DictConfig, weights: str | Path, strict: bool) -> dict[str, float]:
     checkpoint = read_seg_checkpoint(weights)
     model = build_model(config)
     load_seg_weights(model, checkpoint.weights, checkpoint.path)
-    return Evaluator(config, model, strict=args.strict)(model.eval())
+    return Evaluator(config, model, strict=strict)(model.eval())
 
 
 def main(words: Sequence[str] | None = None) -> None:
@@ -93,7 +92,13 @@ def main(words: Sequence[str] | None = None) -> None:
             dist_url=args.dist_url,
             args=(args,),
         )
-    except (ValueError, OSError, CheckpointError, SegTrainingError, torch.OutOfMemoryError) as error:
+    except (
+        ValueError,
+        OSError,
+        CheckpointError,
+        SegTrainingError,
+        torch.OutOfMemoryError,
+    ) as error:
         sys.exit(f"train_seg: {one_line(error)}")
     except torch.multiprocessing.ProcessRaisedException as error:
         sys.exit(f"train_seg: a process failed: {str(error).strip().splitlines()[-1]}")
@@ -104,16 +109,6 @@ def main(words: Sequence[str] | None = None) -> None:
     except KeyboardInterrupt:
         print("stopped; --resume goes on from the last checkpoint", file=sys.stderr)
         sys.exit(130)
-
-
-def one_line(error: Exception) -> str:
-    """What to tell the user; an error in a loading process arrives as the text of a traceback."""
-    lines = str(error).strip().splitlines() or [type(error).__name__]
-    if lines[0].startswith("Caught ") and len(lines) > 1:
-        return lines[-1].partition(": ")[2]
-    if isinstance(error, OSError) and error.strerror:
-        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
-    return " ".join(line.strip() for line in lines)
 
 
 if __name__ == "__main__":
