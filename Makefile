@@ -18,9 +18,9 @@ export PYGLET_HEADLESS ?= 1
 demo: setup
 	$(BIN)/python tools/quickstart.py $(ARGS)
 
-# pytest takes more arguments: make test ARGS='-k procrustes'
+# pytest takes more arguments: make test ARGS='-k procrustes'. Two processes, a file in each.
 test: lint
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
 
 lint: setup
 	$(BIN)/ruff check .

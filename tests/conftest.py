@@ -17,7 +17,9 @@ import torch
 from keypointnet.views.cameras import CameraRange, sample_cameras
 from keypointnet.views.storage import write_model_views
 
-torch.set_num_threads(min(2, os.cpu_count() or 1))
+# Several test processes share the cores; OpenMP's waiting threads would take them from each other.
+shared = "PYTEST_XDIST_WORKER" in os.environ
+torch.set_num_threads(1 if shared else min(2, os.cpu_count() or 1))
 
 
 @pytest.fixture(autouse=True)
