@@ -100,7 +100,8 @@ class SegTrainer(TrainerBase):
         self.amp, self.clip_norm = amp, clip_norm
         self.best_figure = -math.inf
         self.latest: dict[str, float] = {}
-        self.ddp = create_ddp_model(model, broadcast_buffers=False)
+        # The published pyramid has levels that the masks do not use.
+        self.ddp = create_ddp_model(model, broadcast_buffers=False, find_unused_parameters=True)
         self.averaged: AveragedModel | None = None
         if ema_decay > 0:
             self.averaged = AveragedModel(

@@ -22,6 +22,9 @@ model = L(Pose2Seg)(
     aligner=L(ImageAligner)(
         backbone=L(build_light_backbone)(name="tf_efficientnet_lite0", channels=64),
         in_feature="p2",
+        # what the installed ImageNet weights were trained with
+        pixel_mean=(127.5, 127.5, 127.5),
+        pixel_std=(127.5, 127.5, 127.5),
         region_size=192,
         matching="templates",
         transform="similarity",

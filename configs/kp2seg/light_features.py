@@ -9,6 +9,8 @@ from .light import data, model, optimizer, schedule, train
 model.aligner = L(FeatureAligner)(
     backbone=model.aligner.backbone,
     in_feature="p2",
+    pixel_mean=model.aligner.pixel_mean,
+    pixel_std=model.aligner.pixel_std,
     input_size=512,
     align_size=64,
     matching="templates",

@@ -69,9 +69,12 @@ def read_published(path: str | Path) -> dict[str, Tensor]:
         loaded: Any = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
         raise CheckpointError(f"{path}: no such file") from error
-    except Exception as error:  # torch raises many kinds; all mean "not a file of weights"
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise CheckpointError(f"{path}: is no torch file of plain weights ({reason})") from error
+    except Exception as error:
+        # torch raises many kinds, and some advise to execute what is in the file
+        raise CheckpointError(
+            f"{path}: is no torch file of plain weights ({type(error).__name__}); it is cut short, "
+            "of another kind, or holds more than tensors, which is not loaded"
+        ) from error
     if isinstance(loaded, dict) and isinstance(loaded.get("state_dict"), dict):
         loaded = loaded["state_dict"]
     if not isinstance(loaded, dict) or not loaded:
