@@ -129,8 +129,11 @@ def install_from_registry(cache: Path, constraints: Path) -> None:
             )
     archive = download_source(cache)
     with tempfile.TemporaryDirectory() as folder:
+        # Pythons before 3.11.4, Debian 12's among them, have no filters; the archive's SHA-256 has
+        # been checked.
+        checked = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}
         with tarfile.open(archive) as tar:
-            tar.extractall(folder, filter="data")
+            tar.extractall(folder, **checked)
         root = Path(folder) / SOURCE_FILE.removesuffix(".tar.gz")
         detectron2_wheel.correct_sources(root)
         wheel = detectron2_wheel.build_wheel(root, cache)
