@@ -176,6 +176,19 @@ def test_unpack_deb_names_a_damaged_file(tmp_path: Path, monkeypatch: pytest.Mon
         unpack_deb(tmp_path / "gone.deb", tmp_path / "out")
 
 
+@pytest.mark.parametrize("filters", [True, False], ids=["Python 3.11.4", "Python 3.11.2"])
+def test_unpack_deb_writes_nothing_elsewhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, filters: bool
+) -> None:
+    monkeypatch.setattr(shutil, "which", lambda name: None)
+    if not filters:
+        monkeypatch.delattr(tarfile, "data_filter", raising=False)
+    deb = deb_of(tmp_path / "a_1_all.deb", {"usr/kept.txt": b"a", "../../lost.txt": b"b"})
+    unpack_deb(deb, tmp_path / "one" / "two")
+    assert {path.name for path in tmp_path.rglob("*.txt")} == {"kept.txt"}
+    assert (tmp_path / "one/two/usr/kept.txt").read_bytes() == b"a"
+
+
 # -------------------------------------------------------------------------- the whole of chairs
 
 
