@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from itertools import islice
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -181,19 +180,18 @@ def check_keypoints(model: nn.Module, data: KeypointData, name: str) -> None:
         )
 
 
-def load_seg_model(
-    path: str | Path, device: str | torch.device = "cpu", **changes: Any
-) -> tuple[nn.Module, SegCheckpoint]:
-    """A trained model from its checkpoint alone, ready to predict.
+def trained_model(
+    checkpoint: SegCheckpoint, device: str | torch.device = "cpu", **changes: Any
+) -> nn.Module:
+    """The model of a checkpoint (`read_seg_checkpoint`), ready to predict.
 
     Args:    changes: of the model's arguments, such as people_chunk=8.
     Raises:  CheckpointError, SegConfigError: what is wrong is named.
     """
-    checkpoint = read_seg_checkpoint(path)
-    model = model_from_text(checkpoint.config, str(path), **changes)
+    model = model_from_text(checkpoint.config, str(checkpoint.path), **changes)
     load_seg_weights(model, checkpoint.weights, checkpoint.path)
     model.to(device).to(memory_format=torch.channels_last)
-    return model.eval(), checkpoint
+    return model.eval()
 
 
 def _check_counts(config: DictConfig) -> None:

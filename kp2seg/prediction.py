@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from detectron2.structures import Instances
 from torch import nn
-from tqdm import tqdm
 
+from keypointnet.progress import progress_bar
 from kp2seg.data.loading import Mapper, Record, load_pictures
 from kp2seg.data.masks import encode
 from kp2seg.evaluation.cache import Prediction
@@ -41,7 +41,9 @@ def predict_dataset(
     batches = [keys[at : at + pictures_per_batch] for at in keys[::pictures_per_batch]]
     predictions: list[Prediction] = []
     context = torch.autocast(device.type, torch.bfloat16) if amp else nullcontext()
-    with tqdm(total=len(records), desc="predict", unit="picture", disable=not progress) as bar:
+    with progress_bar(
+        total=len(records), desc="predict", unit="picture", disable=not progress
+    ) as bar:
         for batch in load_pictures(records, mapper, batches, workers=workers):
             with context, torch.inference_mode():
                 outputs = model(batch)

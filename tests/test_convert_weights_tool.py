@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from kp2seg.build import load_seg_model
+from kp2seg.build import trained_model
 from kp2seg.checkpoints import read_seg_checkpoint
 from kp2seg.modeling.published_weights import our_name
 
@@ -60,7 +60,7 @@ def test_the_published_file_becomes_a_model(tool, tmp_path, capsys):
     stem = "backbone.conv1.weight"
     ours = checkpoint.weights["aligner." + our_name(stem)]
     assert torch.equal(ours, tensors[stem].contiguous())
-    model, _ = load_seg_model(out)
+    model = trained_model(checkpoint)
     assert model.score_mode == "constant"
     assert model.aligner.convention == "published"
     out.unlink()  # it is large

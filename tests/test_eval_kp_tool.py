@@ -174,7 +174,7 @@ def test_a_folder_that_cannot_be_made_is_named(tool, views, tmp_path):
 
 @pytest.mark.parametrize("number", ["0", "-3", "1.5"])
 def test_counts_start_at_one(tool, number, capsys):
-    with pytest.raises(SystemExit):
+    with pytest.raises(SystemExit, match=r"^2$"):
         tool.parse_arguments(["x", "--views", "y", f"--pairs={number}"])
     assert f"expected a whole number from 1 on, got '{number}'" in capsys.readouterr().err
 

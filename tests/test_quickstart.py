@@ -166,14 +166,14 @@ def test_a_slow_machine_trains_for_fewer_steps(tmp_path, monkeypatch):
             seen.append(config.optim.steps)
 
         def run(self):
-            raise Trained
+            raise Trained(f"run {len(seen)}")
 
     monkeypatch.setattr(quickstart, "render", lambda *_: 0)
     monkeypatch.setattr(quickstart, "seconds_per_step", lambda *_: 1.0)
     monkeypatch.setattr(quickstart, "Trainer", Recorder)
     config, said = load_config(DEMO), []
-    for _ in range(2):
-        with pytest.raises(Trained):
+    for run in (1, 2):
+        with pytest.raises(Trained, match=rf"^run {run}$"):
             quickstart.run_demo(
                 config, DemoModels(), tmp_path / "demo", limit_s=45 + 330.9, say=said.append
             )

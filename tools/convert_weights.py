@@ -13,9 +13,9 @@ from pathlib import Path
 
 from detectron2.config import instantiate
 
+from keypointnet.command_line import Parser, one_line
 from keypointnet.tensor_files import CheckpointError
 from kp2seg.checkpoints import save_seg_checkpoint
-from kp2seg.command_line import Parser, one_line
 from kp2seg.lazy_config import config_to_text, load_seg_config
 from kp2seg.modeling.published_weights import convert_published, read_published
 from kp2seg.template_files import load_templates

@@ -23,13 +23,14 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
-from tqdm import tqdm
 
+from keypointnet.command_line import Parser, one_line
 from keypointnet.drawing import save_picture
+from keypointnet.progress import progress_bar
 from keypointnet.tensor_files import CheckpointError
 from keypointnet.views.view_files import write_whole
-from kp2seg.build import connections, load_seg_model
-from kp2seg.command_line import Parser, one_line
+from kp2seg.build import connections, trained_model
+from kp2seg.checkpoints import read_seg_checkpoint
 from kp2seg.data.mapper import detected_instances, read_picture
 from kp2seg.data.problems import DataError
 from kp2seg.drawing import draw_people
@@ -80,7 +81,7 @@ class Cutter:
             )
         self.args = args
         device = choose_device(args.device)
-        self.model, _ = load_seg_model(args.weights, device)
+        self.model = trained_model(read_seg_checkpoint(args.weights), device)
         self.names = self.model.templates.names
         self.detector = None
         if args.detector:
@@ -121,7 +122,7 @@ class Cutter:
 def cut_pictures(cutter: Cutter, paths: Sequence[Path], out: Path) -> None:
     images = [{"id": image_id, "file_name": path.name} for image_id, path in numbered(paths)]
     table = cutter.poses_of(images)
-    for row, path in zip(tqdm(images, desc="cut out", unit="picture"), paths, strict=True):
+    for row, path in zip(progress_bar(images, desc="cut out", unit="picture"), paths, strict=True):
         rgb = read_picture({"file_name": str(path)})
         drawn, results = cutter.cut(rgb, row["id"], table)
         name = path.name if path.suffix.lower() in (".png", ".jpg", ".jpeg") else f"{path.name}.png"
@@ -154,7 +155,7 @@ def cut_video(cutter: Cutter, source: Path | int, out: Path) -> None:
     window = isinstance(source, int) and bool(os.environ.get("DISPLAY"))
     writer, results = None, []
     try:
-        with tqdm(total=frames or None, desc=name, unit="frame") as bar:
+        with progress_bar(total=frames or None, desc=name, unit="frame") as bar:
             while True:
                 found, bgr = video.read()
                 if not found:

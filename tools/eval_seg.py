@@ -19,10 +19,10 @@ from pathlib import Path
 
 import torch
 
+from keypointnet.command_line import Parser, at_least_one, one_line
 from keypointnet.tensor_files import CheckpointError
-from kp2seg.build import category_ids, check_keypoints, load_seg_model
+from kp2seg.build import category_ids, check_keypoints, trained_model
 from kp2seg.checkpoints import read_seg_checkpoint
-from kp2seg.command_line import Parser, at_least_one, one_line
 from kp2seg.data.catalog import dataset_dicts, read_dataset
 from kp2seg.data.coco_json import KeypointData
 from kp2seg.data.mapper import PoseMapper
@@ -101,7 +101,7 @@ def predictions(
     fingerprint = make_fingerprint(args.weights, data, poses.fingerprint, json.dumps(settings))
     file = out / f"{args.dataset}.predictions.json"
     if args.again or not file.exists():
-        model, _ = load_seg_model(args.weights, device, people_chunk=args.chunk)
+        model = trained_model(checkpoint, device, people_chunk=args.chunk)
         check_keypoints(model, data, args.dataset)
         rows = predict_dataset(
             model,

@@ -10,6 +10,7 @@ import argparse
 import sys
 
 from keypointnet.checkpoints import CheckpointError
+from keypointnet.command_line import one_line
 from keypointnet.config import load_config
 from keypointnet.distributed import Processes
 from keypointnet.training import Trainer, TrainingError
@@ -38,11 +39,11 @@ def main() -> None:
         finally:
             processes.leave()
     except (ValueError, OSError, CheckpointError, TrainingError) as error:
-        sys.exit(f"train_kp: {_one_line(error)}")
+        sys.exit(f"train_kp: {one_line(error)}")
     except RuntimeError as error:
         if not str(error).startswith("DataLoader worker"):
             raise
-        sys.exit(f"train_kp: a loading process died ({_one_line(error)}); go on with --resume")
+        sys.exit(f"train_kp: a loading process died ({one_line(error)}); go on with --resume")
     except KeyboardInterrupt:
         print("stopped; --resume goes on from the last checkpoint", file=sys.stderr)
         sys.exit(130)
@@ -52,16 +53,6 @@ def main() -> None:
             f"flips {summary['flips']:.1%}, 3D-SE {summary['se_3d']:.3f}; "
             f"checkpoints in {config.run.out}/checkpoints"
         )
-
-
-def _one_line(error: Exception) -> str:
-    """What to tell the user; an error in a loading process arrives as the text of a traceback."""
-    lines = str(error).strip().splitlines() or [type(error).__name__]
-    if lines[0].startswith("Caught ") and len(lines) > 1:
-        return lines[-1].partition(": ")[2]
-    if isinstance(error, OSError) and error.strerror:
-        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
-    return " ".join(line.strip() for line in lines)
 
 
 if __name__ == "__main__":

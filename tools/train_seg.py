@@ -21,10 +21,10 @@ from detectron2.engine import launch
 from detectron2.utils.logger import setup_logger
 from omegaconf import DictConfig
 
+from keypointnet.command_line import Parser, one_line
 from keypointnet.tensor_files import CheckpointError
 from kp2seg.build import Evaluator, build_model, build_trainer
 from kp2seg.checkpoints import load_seg_weights, read_seg_checkpoint
-from kp2seg.command_line import Parser, one_line
 from kp2seg.lazy_config import SegConfigError, load_seg_config
 from kp2seg.training import SegTrainingError, checkpoint_files
 

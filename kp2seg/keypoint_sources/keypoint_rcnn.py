@@ -18,8 +18,8 @@ from detectron2 import model_zoo
 from detectron2.modeling import build_model
 from detectron2.utils.file_io import PathManager
 from torch import Tensor, nn
-from tqdm import tqdm
 
+from keypointnet.progress import progress_bar
 from kp2seg.data.mapper import read_picture
 from kp2seg.data.problems import DataError, Report
 from kp2seg.keypoint_sources.layouts import COCO_JOINTS, map_joints
@@ -100,7 +100,7 @@ def detect_poses(
     """
     report = Report(f"Keypoint R-CNN ({ZOO_CONFIG})")
     by_image: dict[int, list[Pose]] = {}
-    bar = tqdm(pictures.items(), desc="detect", unit="picture", disable=not progress)
+    bar = progress_bar(pictures.items(), desc="detect", unit="picture", disable=not progress)
     for image_id, path in bar:
         poses = detector.detect(read_picture({"file_name": str(path)}), target)
         report.read += len(poses)

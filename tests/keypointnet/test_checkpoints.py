@@ -97,10 +97,10 @@ def test_an_interrupted_write_leaves_the_previous_checkpoint(path, monkeypatch):
     save(path, step=1)
 
     def killed(*args):
-        raise KeyboardInterrupt
+        raise KeyboardInterrupt("killed here")
 
     monkeypatch.setattr(tensor_files.os, "replace", killed)
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(KeyboardInterrupt, match=r"^killed here$"):
         save(path, step=2)
     monkeypatch.undo()
     assert read_checkpoint(path).step == 1

@@ -60,10 +60,10 @@ def test_a_kill_while_the_log_is_trimmed_costs_nothing(tmp_path, monkeypatch):
         log.scalars("train", 1, {"total": 1.0})
 
     def killed(self, target):
-        raise KeyboardInterrupt
+        raise KeyboardInterrupt("killed here")
 
     monkeypatch.setattr("pathlib.Path.replace", killed)
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(KeyboardInterrupt, match=r"^killed here$"):
         RunLog(tmp_path, 1)
     assert len(lines(tmp_path)) == 1
 

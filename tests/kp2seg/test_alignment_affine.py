@@ -1,6 +1,7 @@
-import importlib.util
 import math
+import runpy
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -17,16 +18,7 @@ from kp2seg.affine import (
 
 F64 = torch.float64
 
-
-def load_plain_loops():
-    path = Path(__file__).with_name("plain_loops.py")
-    spec = importlib.util.spec_from_file_location("plain_loops", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-plain_loops = load_plain_loops()
+plain_loops = SimpleNamespace(**runpy.run_path(str(Path(__file__).with_name("plain_loops.py"))))
 
 
 def random_maps(*shape, dtype=F64):

@@ -1,6 +1,7 @@
-import importlib.util
 import math
+import runpy
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -20,16 +21,7 @@ from kp2seg.alignment import (
 F64 = torch.float64
 CONVENTIONS = ["published", "centres"]
 
-
-def load_plain_loops():
-    path = Path(__file__).with_name("plain_loops.py")
-    spec = importlib.util.spec_from_file_location("plain_loops", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-plain_loops = load_plain_loops()
+plain_loops = SimpleNamespace(**runpy.run_path(str(Path(__file__).with_name("plain_loops.py"))))
 SHIFT = torch.tensor([[1.0, 0, -2], [0, 1, -1], [0, 0, 1]], dtype=F64)
 
 

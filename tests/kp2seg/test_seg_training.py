@@ -12,7 +12,7 @@ from fvcore.common.param_scheduler import ConstantParamScheduler, LinearParamSch
 from torch import nn
 
 from keypointnet.tensor_files import CheckpointError, read_tensors, write_tensors
-from kp2seg.build import Evaluator, build_trainer, load_seg_model
+from kp2seg.build import Evaluator, build_trainer, trained_model
 from kp2seg.checkpoints import read_seg_checkpoint
 from kp2seg.data.problems import DataError
 from kp2seg.lazy_config import SegConfigError, load_seg_config
@@ -230,7 +230,8 @@ def test_one_batch_overfits(config, tmp_path):
     assert lines[-1]["loss_mask"] < 0.3 * lines[0]["loss_mask"]
     # The other discs look the same.
     assert figures["cocopersons_val/mean_iou"] > 0.7
-    model, checkpoint = load_seg_model(trainer.best, people_chunk=1)
+    checkpoint = read_seg_checkpoint(trainer.best)
+    model = trained_model(checkpoint, people_chunk=1)
     assert (checkpoint.step, model.people_chunk, model.training) == (60, 1, False)
     again = Evaluator(config(), model)(model)
     assert again["cocopersons_val/mean_iou"] == pytest.approx(figures["cocopersons_val/mean_iou"])
