@@ -86,11 +86,9 @@ class OptimConfig:
     """Adam and its schedule."""
 
     steps: int = 200_000
-    """Steps of the schedule."""
-    stop: int = 0
-    """End the run at this step, where another is to go on with its weights; 0: at `steps`."""
-    orientation_only: bool = False
-    """Train the orientation network alone and leave the rest as it is."""
+    trained: str = "all"
+    """"all", or one part, the other left as it is: "orientation" (its network alone, before the
+    rest) or "keypoints" (all but that network, which has been trained before)."""
     pairs_per_step: int = 256
     """Pairs in a step, all processes together."""
     learning_rate: float = 1e-3
@@ -172,22 +170,24 @@ def check_config(config: TrainConfig) -> None:
     for key, number in positive.items():
         if number <= 0:
             raise ConfigError(f"{key}: expected a positive number, got {number}")
-    if not 0 <= config.optim.stop <= config.optim.steps:
-        raise ConfigError(
-            f"optim.stop: expected 0 … optim.steps = {config.optim.steps}, got {config.optim.stop}"
-        )
     if config.data.image_size % config.model.downsample:
         raise ConfigError(
             f"data.image_size: expected a multiple of model.downsample = "
             f"{config.model.downsample}, got {config.data.image_size}"
         )
     for key, value, choices in (
+        ("optim.trained", config.optim.trained, ("all", "orientation", "keypoints")),
         ("optim.schedule", config.optim.schedule, ("constant", "one_cycle")),
         ("loss.variant", config.loss.variant, ("paper", "released")),
         ("model.orientation_network", config.model.orientation_network, ("dilated", "residual")),
     ):
         if value not in choices:
             raise ConfigError(f"{key}: expected {' or '.join(choices)}, got {value!r}")
+    if config.optim.trained != "all" and config.model.orientation_channels == 0:
+        raise ConfigError(
+            f"optim.trained: {config.optim.trained!r} tells the orientation network from the rest, "
+            "and model.orientation_channels = 0 leaves it out"
+        )
     if not config.data.train:
         raise ConfigError("data.train: expected at least one view store, got none")
 

@@ -114,16 +114,16 @@ class Trainer:
                 multi_avg_fn=get_ema_multi_avg_fn(config.optim.ema_decay),
                 use_buffers=True,
             )
-        # What is trained: all of it, or the orientation network alone.
+        # What a step runs: all of the network, or the orientation network alone.
         self.trained: nn.Module = self.model
-        if config.optim.orientation_only:
-            if self.model.orientation is None:
-                raise ConfigError(
-                    "optim.orientation_only: the network has none (model.orientation_channels = 0)"
-                )
+        if config.optim.trained == "orientation":
+            assert self.model.orientation is not None  # check_config's business
             self.trained = self.model.orientation
+        elif config.optim.trained == "keypoints":
+            assert self.model.orientation is not None
+            self.model.orientation.requires_grad_(False)
         self.optimizer = torch.optim.AdamW(
-            self.trained.parameters(),
+            (weights for weights in self.trained.parameters() if weights.requires_grad),
             lr=config.optim.learning_rate,
             weight_decay=config.optim.weight_decay,
         )
@@ -148,7 +148,7 @@ class Trainer:
                 CheckpointError: a checkpoint that could not be written.
         """
         config = self.config
-        steps = config.optim.stop or config.optim.steps
+        steps = config.optim.steps
         main = self.processes.is_main
         summary: dict[str, Any] = {}
         log_context = RunLog(self.out, self.step) if main else nullcontext()
@@ -226,9 +226,12 @@ class Trainer:
         if not self.overfit:
             batch = augment(batch, config.data.augmentation, generator)
         self.trained.train()
+        if config.optim.trained == "keypoints":
+            assert self.model.orientation is not None
+            self.model.orientation.eval()  # nor do its batch statistics move
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(self.step, config.optim)
-        if config.optim.orientation_only:
+        if config.optim.trained == "orientation":
             terms = orientation_losses(self.predictor, batch, config.loss, autocast=self.autocast)
         else:
             terms = pair_losses(

@@ -171,7 +171,7 @@ GOOD = TrainConfig(data=DataConfig(train=[StoreConfig(path="x")]))
         ({"model": ModelConfig(downsample=0)}, "model.downsample: .*positive.*got 0"),
         ({"model": ModelConfig(downsample=3)}, "data.image_size: .*multiple of .* = 3, got 128"),
         ({"optim": OptimConfig(steps=-1)}, "optim.steps: .*positive.*got -1"),
-        ({"optim": OptimConfig(steps=5, stop=6)}, r"optim.stop: .*optim.steps = 5, got 6"),
+        ({"optim": OptimConfig(trained="head")}, "all or orientation or keypoints, got 'head'"),
         ({"optim": OptimConfig(schedule="step")}, "constant or one_cycle, got 'step'"),
         ({"run": RunConfig(log_every=0)}, "run.log_every: .*positive"),
         ({"run": RunConfig(checkpoint_every=0)}, "run.checkpoint_every: .*positive"),

@@ -1,4 +1,4 @@
-"""Runs that go on with another's weights: run.init, optim.stop, optim.orientation_only."""
+"""Runs that train a part and go on with another's weights: optim.trained, run.init."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -30,11 +30,6 @@ def config(blob_root: Path, tmp_path: Path) -> Callable[..., TrainConfig]:
     return make
 
 
-def test_stop_ends_a_run_before_its_schedule(config, tmp_path):
-    Trainer(config("first", "optim.stop=2")).run()
-    assert read_checkpoint(tmp_path / "first/checkpoints/last.safetensors").step == 2
-
-
 def test_a_second_run_starts_from_the_averaged_weights(config, tmp_path):
     Trainer(config("first", "optim.ema_decay=0.5")).run()
     first = tmp_path / "first/checkpoints/last.safetensors"
@@ -46,22 +41,30 @@ def test_a_second_run_starts_from_the_averaged_weights(config, tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["dilated", "residual"])
-def test_orientation_only_leaves_the_rest_as_it_is(config, tmp_path, kind):
+@pytest.mark.parametrize("part", ["orientation", "keypoints"])
+def test_a_part_is_trained_and_the_other_stays_as_it_is(config, tmp_path, kind, part):
     network = f"model.orientation_network={kind}"
-    trainer = Trainer(config("run", "optim.orientation_only=true", network))
+    first = Trainer(config("first", network))
+    first.run()
+    saved = tmp_path / "first/checkpoints/last.safetensors"
+    trainer = Trainer(
+        config("run", network, f"optim.trained={part}", f"run.init={saved}", "optim.ema_decay=0.5")
+    )
     before = {name: value.clone() for name, value in trainer.model.state_dict().items()}
     trainer.run()
-    changed = {
-        name for name, value in trainer.model.state_dict().items() if not value.equal(before[name])
-    }
-    assert changed == {name for name in before if name.startswith("orientation.")}
-    saved = tmp_path / "run/checkpoints/last.safetensors"
-    Trainer(config("all", f"run.init={saved}", network)).run()
+    for model in (trainer.model, trainer.evaluated_model()):
+        changed = {
+            name for name, value in model.state_dict().items() if not value.equal(before[name])
+        }
+        assert changed == {
+            name for name in before if name.startswith("orientation.") == (part == "orientation")
+        }
     line = (tmp_path / "run/metrics.jsonl").read_text().splitlines()[0]
     assert '"orientation"' in line
-    assert '"pose"' not in line
+    assert ('"pose"' in line) == (part == "keypoints")
 
 
-def test_orientation_only_needs_an_orientation_network(config):
-    with pytest.raises(ConfigError, match=r"orientation_only: the network has none"):
-        Trainer(config("run", "optim.orientation_only=true", "model.orientation_channels=0"))
+@pytest.mark.parametrize("part", ["orientation", "keypoints"])
+def test_a_part_alone_needs_an_orientation_network(config, part):
+    with pytest.raises(ConfigError, match=rf"optim.trained: '{part}'.*orientation_channels = 0"):
+        Trainer(config("run", f"optim.trained={part}", "model.orientation_channels=0"))
