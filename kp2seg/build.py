@@ -58,7 +58,7 @@ def build_trainer(config: DictConfig, *, strict: bool = False) -> SegTrainer:
         config=config_to_text(config),
         steps=run.steps,
         evaluate=evaluation,
-        draw=None if evaluation is None else evaluation.draw,
+        draw=evaluation.draw if evaluation and takes_keypoints(model) else None,
         eval_every=run.eval_every,
         checkpoint_every=run.checkpoint_every,
         log_every=run.log_every,
@@ -164,6 +164,11 @@ def category_ids(coco: dict[str, Any]) -> list[int]:
     return sorted(row["id"] for row in coco["categories"])
 
 
+def takes_keypoints(model: nn.Module) -> bool:
+    """Whether it makes masks of given people; a detector, such as Mask R-CNN, finds its own."""
+    return hasattr(model, "templates")
+
+
 def connections(model: nn.Module) -> list[tuple[int, int]]:
     """The limbs that a model's templates have."""
     templates: Any = model.templates
@@ -171,7 +176,9 @@ def connections(model: nn.Module) -> list[tuple[int, int]]:
 
 
 def check_keypoints(model: nn.Module, data: KeypointData, name: str) -> None:
-    """Raises SegConfigError unless a data set has the keypoints of a model's templates."""
+    """Raises SegConfigError unless a data set has the keypoints of a model's templates, if any."""
+    if not takes_keypoints(model):
+        return
     templates: Any = model.templates
     if tuple(templates.names) != tuple(data.keypoint_names):
         raise SegConfigError(

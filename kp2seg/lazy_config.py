@@ -25,12 +25,14 @@ from kp2seg.modeling.backbones import (
     build_published_backbone,
     build_resnet50,
 )
+from kp2seg.modeling.mask_rcnn import build_mask_rcnn
 from kp2seg.template_files import load_templates, templates_from_json, templates_to_json
 
 SECTIONS = ("model", "data", "optimizer", "schedule", "train")
 # What a checkpoint may make: networks of these packages, and these functions.
 _TRUSTED = ("kp2seg.modeling.", "detectron2.modeling.", "detectron2.layers.")
-_TRUSTED_BUILDERS = (build_light_backbone, build_published_backbone, build_resnet50)
+_PRETRAINED_BUILDERS = (build_light_backbone, build_mask_rcnn)
+_TRUSTED_BUILDERS = (*_PRETRAINED_BUILDERS, build_published_backbone, build_resnet50)
 
 
 class SegConfigError(ValueError):
@@ -92,6 +94,11 @@ def config_to_text(config: DictConfig) -> str:
     return OmegaConf.to_yaml(OmegaConf.create(plain))
 
 
+def has_templates(text: str) -> bool:
+    """Whether a stored configuration is of a model that takes keypoints; a detector does not."""
+    return "templates" in OmegaConf.create(text).model
+
+
 def model_from_text(text: str, source: str, **changes: Any) -> nn.Module:
     """The model of a stored configuration, with untrained weights.
 
@@ -101,7 +108,8 @@ def model_from_text(text: str, source: str, **changes: Any) -> nn.Module:
     """
     try:
         section: Any = OmegaConf.to_container(OmegaConf.create(text).model, resolve=True)
-        templates = templates_from_json(section.pop("templates"))
+        if "templates" in section:
+            changes["templates"] = templates_from_json(section.pop("templates"))
     except (OmegaConfBaseException, AttributeError, KeyError, ValueError, YAMLError) as error:
         reason = _line(error)
         raise SegConfigError(f"{source}: its configuration has no model: {reason}") from error
@@ -109,9 +117,9 @@ def model_from_text(text: str, source: str, **changes: Any) -> nn.Module:
         target = node.get("_target_")
         if target is not None and not _is_trusted(target):
             raise SegConfigError(f"{source}: its configuration names {target!r}, which is not ours")
-        if target is not None and locate(target) is build_light_backbone:
+        if target is not None and locate(target) in _PRETRAINED_BUILDERS:
             node["pretrained"] = False  # the checkpoint's weights follow
-    model = make(section, f"{source}: model", templates=templates, **changes)
+    model = make(section, f"{source}: model", **changes)
     if not isinstance(model, nn.Module):
         raise SegConfigError(f"{source}: its configuration has no model")
     return model

@@ -28,9 +28,10 @@ def predict_dataset(
     amp: bool = False,
     progress: bool = False,
 ) -> list[Prediction]:
-    """Predictions for every person of a data set, in its order.
+    """Predictions for every person of a data set, in its order, or for whom a detector finds.
 
-    Args:    model: a `Pose2Seg`, in evaluation mode.  records: standard dicts.
+    Args:    model: a `Pose2Seg` or one of Detectron2's detectors, in evaluation mode.
+             records: standard dicts.
              mapper: of `kp2seg.data.mapper`.  category_ids: of the model's classes in the data set.
              pictures_per_batch: whose people go through the model together.
              workers: processes that read pictures.  amp: bf16 autocast.
@@ -58,14 +59,20 @@ def predict_dataset(
 def to_predictions(
     instances: Instances, picture: dict[str, Any], *, category_ids: Sequence[int] = (1,)
 ) -> Iterator[Prediction]:
-    """A picture's results, as they are cached; result i is of person i of the input.
+    """A picture's results, as they are cached.
 
-    Args:    instances: of the model.  picture: its input, with image_id and instances that may
-             have annotation_ids and gt_classes; without these every class is the model's.
+    Args:    instances: of the model. With pred_keypoints, result i is of person i of the input;
+             without, they are a detector's, and its scores stand for the quality.
+             picture: the model's input, with image_id and instances that may have annotation_ids
+             and gt_classes; without these every class is the model's.
     """
-    quality = instances.mask_quality.tolist() if instances.has("mask_quality") else None
     given = picture.get("instances")
-    fields = {} if given is None else given.get_fields()
+    fields: dict[str, Any] = {}
+    if not instances.has("pred_keypoints"):
+        quality = instances.scores.tolist()
+    else:
+        quality = instances.mask_quality.tolist() if instances.has("mask_quality") else None
+        fields = {} if given is None else given.get_fields()
     ids = fields["annotation_ids"].tolist() if "annotation_ids" in fields else []
     classes = fields.get("gt_classes", instances.pred_classes).tolist()
     for row in range(len(instances)):

@@ -29,7 +29,7 @@ from keypointnet.drawing import save_picture
 from keypointnet.progress import progress_bar
 from keypointnet.tensor_files import CheckpointError
 from keypointnet.views.view_files import write_whole
-from kp2seg.build import connections, trained_model
+from kp2seg.build import connections, takes_keypoints, trained_model
 from kp2seg.checkpoints import read_seg_checkpoint
 from kp2seg.data.mapper import detected_instances, read_picture
 from kp2seg.data.problems import DataError
@@ -38,7 +38,7 @@ from kp2seg.keypoint_sources.keypoint_rcnn import DETECTED, KeypointRCNN, find_w
 from kp2seg.keypoint_sources.picture_poses import read_picture_poses
 from kp2seg.keypoint_sources.poses import Pose, PoseTable
 from kp2seg.keypoint_sources.results import Choice
-from kp2seg.lazy_config import choose_device
+from kp2seg.lazy_config import SegConfigError, choose_device
 from kp2seg.prediction import results_json
 
 WEIGHTS = Path("runs/light/checkpoints/best.safetensors")
@@ -82,6 +82,10 @@ class Cutter:
         self.args = args
         device = choose_device(args.device)
         self.model = trained_model(read_seg_checkpoint(args.weights), device)
+        if not takes_keypoints(self.model):
+            raise SegConfigError(
+                f"{args.weights}: a detector, which takes no keypoints; expected a Pose2Seg"
+            )
         self.names = self.model.templates.names
         self.detector = None
         if args.detector:

@@ -21,8 +21,8 @@ import torch
 
 from keypointnet.command_line import Parser, at_least_one, one_line
 from keypointnet.tensor_files import CheckpointError
-from kp2seg.build import category_ids, check_keypoints, trained_model
-from kp2seg.checkpoints import read_seg_checkpoint
+from kp2seg.build import category_ids, check_keypoints, takes_keypoints, trained_model
+from kp2seg.checkpoints import SegCheckpoint, read_seg_checkpoint
 from kp2seg.data.catalog import dataset_dicts, read_dataset
 from kp2seg.data.coco_json import KeypointData
 from kp2seg.data.mapper import PoseMapper
@@ -41,7 +41,7 @@ from kp2seg.keypoint_sources.annotated import annotated_poses
 from kp2seg.keypoint_sources.keypoint_rcnn import KeypointRCNN, detect_poses, find_weights
 from kp2seg.keypoint_sources.poses import PoseTable
 from kp2seg.keypoint_sources.results import Choice, read_results
-from kp2seg.lazy_config import choose_device
+from kp2seg.lazy_config import choose_device, has_templates
 from kp2seg.prediction import predict_dataset
 
 
@@ -92,16 +92,21 @@ def keypoints(args: argparse.Namespace, data: KeypointData) -> PoseTable | None:
 
 
 def predictions(
-    args: argparse.Namespace, data: KeypointData, source: PoseTable | None, out: Path
+    args: argparse.Namespace,
+    checkpoint: SegCheckpoint,
+    data: KeypointData,
+    source: PoseTable | None,
+    out: Path,
 ) -> Cache:
     device = choose_device(args.device)
-    checkpoint = read_seg_checkpoint(args.weights)
     poses = source or annotated_poses(data.coco, args.dataset)
     settings = {"model": checkpoint.config, "amp": args.amp, "device": device.type}
     fingerprint = make_fingerprint(args.weights, data, poses.fingerprint, json.dumps(settings))
     file = out / f"{args.dataset}.predictions.json"
     if args.again or not file.exists():
-        model = trained_model(checkpoint, device, people_chunk=args.chunk)
+        model = trained_model(checkpoint, device)
+        if takes_keypoints(model):
+            model.people_chunk = args.chunk
         check_keypoints(model, data, args.dataset)
         rows = predict_dataset(
             model,
@@ -140,11 +145,14 @@ def run(args: argparse.Namespace) -> None:
     folder = args.weights.parent
     out = args.out or (folder.parent if folder.name == "checkpoints" else folder) / "evaluation"
     data = read_dataset(args.dataset, strict=args.strict)
+    checkpoint = read_seg_checkpoint(args.weights)
     source = keypoints(args, data)
-    cache = predictions(args, data, source, out)
+    cache = predictions(args, checkpoint, data, source, out)
     result = evaluate(data.coco, cache.predictions, boundary=args.boundary)
     parts = ranges(args, data, cache)
     kind = "detected keypoints" if source else "true keypoints"
+    if not has_templates(checkpoint.config):
+        kind = "a detector"
     print(markdown_table(args.dataset, table_rows(f"ours, {kind}", result, **parts)))
     about = {"dataset": args.dataset, "keypoints": kind, "weights": str(args.weights)}
     ours = {name: part.as_dict() for name, part in parts.items()}

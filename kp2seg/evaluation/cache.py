@@ -25,7 +25,8 @@ from kp2seg.data.problems import DataError
 FORMAT = "kp2seg predictions"
 VERSION = 1
 SCORE_MODES = ("constant", "quality")
-"""constant: 1 for every mask, the published protocol.  quality: the predicted IoU of the mask."""
+"""constant: 1 for every mask, the published protocol.  quality: the predicted IoU of the mask; a
+detector's own score."""
 
 _PACKAGE = Path(__file__).parents[1]
 # Changing these does not change a prediction.
@@ -42,7 +43,7 @@ class Prediction:
 
     Attributes:
         image_id, category_id: COCO's.  segmentation: RLE of the picture's size, text counts.
-        quality: predicted IoU in [0, 1]; None from a model without that branch.
+        quality: predicted IoU in [0, 1], or a detector's score; None from a model without.
         annotation_id: the annotation whose keypoints it was made from, None for detected ones.
     """
 
