@@ -16,10 +16,11 @@ from kp2seg.checkpoints import SegCheckpoint, load_seg_weights, read_seg_checkpo
 from kp2seg.data.catalog import dataset_dicts, read_dataset
 from kp2seg.data.coco_json import KeypointData
 from kp2seg.data.loading import TrainingBatches, load_pictures
-from kp2seg.data.mapper import PoseMapper
+from kp2seg.data.mapper import PoseMapper, detected_instances
 from kp2seg.data.problems import DataError
 from kp2seg.drawing import mask_sheet
 from kp2seg.evaluation.evaluate import evaluate
+from kp2seg.keypoint_sources.poses import Pose
 from kp2seg.lazy_config import (
     SegConfigError,
     choose_device,
@@ -27,6 +28,7 @@ from kp2seg.lazy_config import (
     make,
     model_from_text,
 )
+from kp2seg.modeling.folding import fold_batch_norms
 from kp2seg.prediction import predict_dataset
 from kp2seg.training import SegTrainer
 
@@ -190,7 +192,9 @@ def check_keypoints(model: nn.Module, data: KeypointData, name: str) -> None:
 def trained_model(
     checkpoint: SegCheckpoint, device: str | torch.device = "cpu", **changes: Any
 ) -> nn.Module:
-    """The model of a checkpoint (`read_seg_checkpoint`), ready to predict.
+    """The model of a checkpoint (`read_seg_checkpoint`), ready to predict and only that.
+
+    Its batch norms are folded away, so its `state_dict` is no longer the checkpoint's.
 
     Args:    changes: of the model's arguments, such as people_chunk=8.
     Raises:  CheckpointError, SegConfigError: what is wrong is named.
@@ -198,7 +202,17 @@ def trained_model(
     model = model_from_text(checkpoint.config, str(checkpoint.path), **changes)
     load_seg_weights(model, checkpoint.weights, checkpoint.path)
     model.to(device).to(memory_format=torch.channels_last)
-    return model.eval()
+    return fold_batch_norms(model.eval(), _predict_one)
+
+
+def _predict_one(model: nn.Module) -> None:
+    """Sends one person, all of whose keypoints are in a small picture, through a model."""
+    size = (64, 64)
+    templates: Any = getattr(model, "templates", None)
+    n_keypoints = len(templates.names) if templates else 1
+    points = np.random.default_rng(0).uniform(8, 56, (n_keypoints, 2))
+    people = detected_instances([Pose(points, np.full(n_keypoints, 2))], size, n_keypoints)
+    model([{"image": torch.zeros(3, *size, dtype=torch.uint8), "instances": people}])
 
 
 def _check_counts(config: DictConfig) -> None:
