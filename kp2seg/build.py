@@ -202,7 +202,12 @@ def trained_model(
     model = model_from_text(checkpoint.config, str(checkpoint.path), **changes)
     load_seg_weights(model, checkpoint.weights, checkpoint.path)
     model.to(device).to(memory_format=torch.channels_last)
-    return fold_batch_norms(model.eval(), _predict_one)
+    return folded(model.eval())
+
+
+def folded(model: nn.Module) -> nn.Module:
+    """A copy of a model that predicts only: without batch norms. Args: in evaluation mode."""
+    return fold_batch_norms(model, _predict_one)
 
 
 def _predict_one(model: nn.Module) -> None:

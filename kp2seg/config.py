@@ -47,7 +47,7 @@ def add_kp2seg_config(cfg: CfgNode) -> None:
             # "constant" or "quality".
             "SCORE_MODE": "constant",
             "MAX_PEOPLE": 8,
-            "PEOPLE_CHUNK": 32,
+            "PEOPLE_CHUNK": 8,
             "DICE": 0.0,
         }
     )

@@ -14,8 +14,10 @@ ROOT = Path(__file__).parents[1]
 
 def run_benchmark(name: str, out: Path, *options: str | Path) -> tuple[dict[str, Any], str]:
     """The JSON that a benchmark wrote, and what it printed; warnings are errors."""
+    # Detectron2 scripts some of its functions when it is imported.
+    warnings = ["-W", "error", "-W", "ignore:`torch.jit.script` is deprecated:FutureWarning"]
     result = subprocess.run(
-        [sys.executable, "-W", "error", ROOT / "benchmarks" / name, *options, "--out", out],
+        [sys.executable, *warnings, ROOT / "benchmarks" / name, *options, "--out", out],
         env={**os.environ, "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
@@ -66,6 +68,22 @@ def test_loading(tmp_path, blob_root):
     assert 0 < training["seconds_waiting_per_step"] < training["seconds_per_step"]
     assert 0 < training["share_waiting"] <= training["worst_share_waiting"] < 1
     assert "waiting for data (aim under 5 %" in printed
+
+
+@pytest.mark.slow
+def test_pose2seg(tmp_path):
+    options = ["--pictures", "1", "--people", "1", "--rounds", "1", "--threads", "1"]
+    figures, printed = run_benchmark("bench_pose2seg.py", tmp_path / "pose2seg.json", *options)
+    result = figures["pose2seg"]
+    assert (result["pictures"], result["people"], figures["threads"]) == (1, 1, 1)
+    for part, unit in (("whole", "s_per_picture"), ("steps", "ms_per_person")):
+        times = result[f"{part}_{unit}"]
+        for kind, ratio in result[f"{part}_ratio"].items():
+            assert ratio == pytest.approx(times["plain"] / times[kind])
+    # No timing, but what was timed: the same masks, up to OpenCV's 1/32 px.
+    assert result["iou"]["fp32"]["min"] > 0.97
+    assert result["iou"]["bf16"]["mean"] > 0.8
+    assert f"fp32: whole inference {result['whole_ratio']['fp32']:.2f} times faster" in printed
 
 
 def test_views_are_rendered_where_none_are_given(tmp_path, monkeypatch):

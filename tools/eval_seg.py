@@ -62,7 +62,7 @@ def parse(words: Sequence[str] | None) -> argparse.Namespace:
     add("--device", default="auto")
     add("--amp", action="store_true", help="bf16 autocast")
     add("--batch", type=at_least_one, default=4, help="pictures at once (4)")
-    add("--chunk", type=at_least_one, default=32, help="people through the mask head at once (32)")
+    add("--chunk", type=at_least_one, default=8, help="people through the mask head at once (8)")
     add("--workers", type=int, default=0, help="processes that read pictures (0)")
     args = parser.parse_args(words)
     if args.keypoints and args.detector:

@@ -85,7 +85,7 @@ class Pose2Seg(nn.Module):
         skeleton: bool = True,
         skeleton_sigma: float = 3.0,
         max_people: int = 8,
-        people_chunk: int = 32,
+        people_chunk: int = 8,
         dice: float = 0.0,
         score_mode: ScoreMode = "constant",
         input_format: str = "RGB",
