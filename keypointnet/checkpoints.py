@@ -61,6 +61,7 @@ def build_model(config: TrainConfig) -> KeypointNet:
         channels=c.channels,
         orientation_channels=c.orientation_channels,
         orientation_network=c.orientation_network,
+        orientation_mirrored=c.orientation_mirrored,
         depth_offset=c.depth_offset,
         downsample=c.downsample,
         bn_momentum=c.bn_momentum,

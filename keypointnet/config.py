@@ -31,6 +31,9 @@ class ModelConfig:
     orientation_channels: int = 32
     orientation_network: str = "dilated"
     """"dilated", the paper's, or "residual"; see `keypointnet.model.build_orientation_net`."""
+    orientation_mirrored: bool = False
+    """In evaluation, ask the orientation network about the mirrored picture too. Only for classes
+    that are symmetric in x."""
     depth_offset: float = 30.0
     downsample: int = 1
     bn_momentum: float = 0.001

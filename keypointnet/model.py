@@ -157,7 +157,9 @@ class KeypointNet(nn.Module):
 
     Args:    num_keypoints: N.  channels: of the trunk.  orientation_channels: of the orientation
              network; 0 leaves it out, and the flag plane too.  orientation_network: its kind, see
-             `build_orientation_net`.  depth_offset: the camera distance.
+             `build_orientation_net`.  orientation_mirrored: in evaluation mode, average its answers
+             for a picture and for the mirrored one, as is right for objects symmetric in x; not in
+             the paper.  depth_offset: the camera distance.
              downsample: see `DilatedTrunk`; picture sides must be multiples of it.
              bn_momentum: 1 − decay of the running averages.
     Source:  Suwajanakorn et al. 2018, section 4; with its defaults 523,318 trainable weights.
@@ -170,6 +172,7 @@ class KeypointNet(nn.Module):
         channels: int = 64,
         orientation_channels: int = 32,
         orientation_network: str = "dilated",
+        orientation_mirrored: bool = False,
         depth_offset: float = 30.0,
         downsample: int = 1,
         bn_momentum: float = 0.001,
@@ -184,6 +187,7 @@ class KeypointNet(nn.Module):
         self.num_keypoints = num_keypoints
         self.depth_offset = depth_offset
         self.downsample = downsample
+        self.orientation_mirrored = orientation_mirrored
         self.orientation = (
             build_orientation_net(
                 orientation_network,
@@ -224,6 +228,9 @@ class KeypointNet(nn.Module):
         orientation_uv = None
         if self.orientation is not None:
             orientation_uv = self.orientation(image)
+            if self.orientation_mirrored and not self.orientation.training:
+                mirrored = mirrored_axis(self.orientation(image.flip(-1)))
+                orientation_uv = (orientation_uv + mirrored) / 2
             flag = orientation_flag(orientation_uv)
             if gt_flag is not None:
                 flag = gt_share * gt_flag.to(flag) + (1 - gt_share) * flag
@@ -260,6 +267,15 @@ def orientation_flag(orientation_uv: Tensor) -> Tensor:
     Returns: (B,) float, without gradient (a sign has none).
     """
     return (orientation_uv[:, 0, 0] > orientation_uv[:, 1, 0]).to(orientation_uv.dtype).detach()
+
+
+def mirrored_axis(orientation_uv: Tensor) -> Tensor:
+    """What the orientation network should say of the mirrored picture of an object symmetric in x.
+
+    Args, returns: (B, 2, 2) projected axis points. u changes its sign, and as the mirrored object's
+    left is called left, the two points change places.
+    """
+    return orientation_uv.flip(1) * orientation_uv.new_tensor([-1.0, 1.0])
 
 
 def _xavier(module: nn.Module) -> None:

@@ -6,8 +6,12 @@ from keypointnet.model import (
     KeypointNet,
     Prediction,
     build_orientation_net,
+    mirrored_axis,
     orientation_flag,
 )
+from keypointnet.objective import _axis_uv
+from keypointnet.views.augmentation import mirror
+from keypointnet.views.pairs import PairBatch
 
 
 def small(**settings) -> KeypointNet:
@@ -149,6 +153,37 @@ def test_the_residual_orientation_net_tells_left_from_right():
     image, target = pictures(100)
     flag = orientation_flag(net.eval()(image))
     assert (flag == orientation_flag(target)).float().mean() > 0.95
+
+
+@pytest.mark.parametrize("kind", ["dilated", "residual"])
+def test_the_mirrored_picture_is_asked_too(kind):
+    torch.manual_seed(0)
+    model = small(orientation_network=kind, orientation_mirrored=True, orientation_channels=8)
+    plain = small(orientation_network=kind, orientation_channels=8)
+    plain.load_state_dict(model.state_dict())
+    image = torch.rand(3, 3, 16, 16)
+    with torch.no_grad():
+        trained, expected = model(image).orientation_uv, plain(image).orientation_uv
+        torch.testing.assert_close(trained, expected)  # in training it is as without
+        uv, turned = (model.eval()(x).orientation_uv for x in (image, image.flip(-1)))
+        alone = plain.eval()(image).orientation_uv
+    torch.testing.assert_close(uv, mirrored_axis(turned))
+    assert not torch.equal(uv, alone)
+
+
+def test_mirrored_axis_points_are_those_of_the_mirrored_pair():
+    torch.manual_seed(0)
+    T = torch.eye(4).repeat(1, 2, 1, 1)
+    T[..., :3, :3] = torch.linalg.qr(torch.randn(1, 2, 3, 3))[0]
+    T[..., :3, 3] = torch.tensor([0.1, -0.2, 5.0])
+    K = torch.eye(3).repeat(1, 2, 1, 1)
+    K[..., 0, 2] = 0.3
+    batch = PairBatch(torch.rand(1, 2, 4, 8, 8), T, K, ["a"])
+    mirrored = mirror(batch, torch.tensor([True]))
+    uv, expected = (
+        _axis_uv(b.T_world2cam.transpose(0, 1), b.K.transpose(0, 1)) for b in (batch, mirrored)
+    )
+    torch.testing.assert_close(mirrored_axis(uv), expected)
 
 
 def test_an_unknown_orientation_network():
