@@ -223,6 +223,7 @@ def _predict_one(model: nn.Module) -> None:
 def _check_counts(config: DictConfig) -> None:
     """Numbers of steps that make no sense."""
     smallest = {"steps": 1, "eval_every": 0, "checkpoint_every": 1, "log_every": 1, "seed": 0}
+    smallest |= {"clip_norm": 0}
     for name, least in smallest.items():
         if config.train[name] is None or config.train[name] < least:
             raise SegConfigError(

@@ -155,6 +155,8 @@ def _set(config: DictConfig, key: str, value: Any, override: str) -> None:
             _set(config, f"{key}.{name}", value[name], override)
         return
     _check_type(override, old, value)
+    if isinstance(old, int) and isinstance(value, float):
+        value = int(value)  # 1e4
     OmegaConf.update(config, key, value)
 
 

@@ -115,7 +115,9 @@ def _read(data: Any, category: str | None, min_points: int | None) -> PoseSet:
     left_out: Counter[str] = Counter()
     rows, boxes, ids = [], [], []
     for number, annotation in enumerate(data["annotations"]):
-        if annotation.get("category_id") != chosen["id"]:
+        if not isinstance(annotation, dict):
+            raise TemplateError(f"annotation number {number}: expected an object")
+        if annotation.get("category_id") != chosen.get("id"):
             continue
         if annotation.get("iscrowd"):
             left_out["crowd"] += 1
@@ -167,10 +169,18 @@ def _category(categories: list[Any], name: str | None) -> dict[str, Any]:
         raise TemplateError(f"expected {wanted} with keypoints; with keypoints are: {listed}")
     chosen = found[0]
     names = chosen["keypoints"]
-    if not isinstance(names, list) or len(set(map(str, names))) != len(names):
+    if (
+        not isinstance(names, list)
+        or not all(isinstance(each, str) for each in names)
+        or len(set(names)) != len(names)
+    ):
         raise TemplateError(f"category '{chosen.get('name')}': keypoints: expected different names")
     for pair in chosen.get("skeleton") or ():
-        if not (len(pair) == 2 and all(isinstance(i, int) and 1 <= i <= len(names) for i in pair)):
+        if not (
+            isinstance(pair, list)
+            and len(pair) == 2
+            and all(isinstance(i, int) and 1 <= i <= len(names) for i in pair)
+        ):
             raise TemplateError(
                 f"category '{chosen.get('name')}': skeleton: expected pairs of keypoints counted "
                 f"from 1 to {len(names)}, got {pair}"

@@ -52,7 +52,9 @@ def test_the_published_file_becomes_a_model(tool, tmp_path, capsys):
     torch.save(tensors, source)
     out = tmp_path / "weights" / "pose2seg.safetensors"
     tool.main(["pose2seg", str(source), str(out)])
-    assert capsys.readouterr().out == f"{out}: {len(tensors)} tensors, each used once\n"
+    assert capsys.readouterr().out == (
+        f"{out}: {len(tensors)} tensors, each used once; templates: ours, not the published ones\n"
+    )
     learnt = [name for name in expected if not name.endswith("num_batches_tracked")]
     assert len(tensors) == len(learnt)
 

@@ -174,7 +174,13 @@ def test_a_detector_is_asked_for_each_picture(tool, weights, annotations, tmp_pa
         (["--webcam", "--keypoints", "x"], "--webcam needs --detector"),
         (["--webcm"], "unrecognized arguments: --webcm"),
         (["/nowhere.jpg", "--detector"], "/nowhere.jpg: no such file"),
-        (["setup.cfg", "a/setup.cfg", "--detector"], "several inputs are named setup.cfg"),
+        (
+            ["setup.cfg", "a/setup.cfg", "--detector"],
+            "the results of several inputs would be one file, setup.cfg.png",
+        ),
+        (["a.mp4", "b/a.avi", "--detector"], "several inputs would be one file, a.mp4"),
+        (["b/a.jpg", "--detector", "--out", "b"], "b/a.jpg: would be replaced by the results"),
+        (["b/a.mp4", "--detector", "--out", "b"], "b/a.mp4: would be replaced by the results"),
         (
             [str(ROOT / "setup.cfg"), "--detector", "--weights", "/nowhere"],
             "/nowhere: no such weights; train some with tools/train_seg.py --config-file configs/.*"
@@ -185,6 +191,11 @@ def test_a_detector_is_asked_for_each_picture(tool, weights, annotations, tmp_pa
 def test_mistakes_end_with_one_line(tool, words, message):
     with pytest.raises(SystemExit, match=rf"^demo: [^\n]*{message}[^\n]*$"):
         tool.main(words)
+
+
+def test_numeric_names_are_ids_once(tool):
+    paths = [Path("7.jpg"), Path("x/07.jpg"), Path("a.jpg"), Path("8.png")]
+    assert [image_id for image_id, _ in tool.numbered(paths)] == [7, -2, -3, 8]
 
 
 def test_inputs_that_cannot_be_read(tool, weights, annotations, tmp_path):

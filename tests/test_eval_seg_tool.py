@@ -106,6 +106,12 @@ def test_detected_keypoints(tool, weights, tmp_path, capsys):
         tool.main([str(path), "--keypoints", str(results), "--joints", "body9"])
 
 
+def test_a_detectors_own_thresholds_stand_unless_changed(tool):
+    assert tool.chosen(tool.DETECTED, None) == tool.DETECTED
+    assert tool.chosen(tool.DETECTED, 0.1) == tool.Choice(0.1, tool.DETECTED.min_confidence)
+    assert tool.chosen(tool.Choice(), None) == tool.Choice()
+
+
 def test_ranges_that_are_not_there_are_said(tool, tiny, capsys):
     args = tool.parse(["w", "--dataset", "ochuman_val"])
     assert tool.ranges(args, None, None) == {}
@@ -120,6 +126,9 @@ def test_ranges_that_are_not_there_are_said(tool, tiny, capsys):
         (["--keypoints", "/nowhere.json"], "/nowhere.json: .*No such file"),
         (["--device", "gpu"], "device 'gpu': expected auto, cpu"),
         (["--batch", "0"], "argument --batch: expected at least 1, got 0"),
+        (["--joints", "coco"], "--joints: is the layout of --keypoints FILE"),
+        (["--detector-weights", "x"], "--detector-weights: needs --detector"),
+        (["--min-score", "0.3"], "--min-score: needs --keypoints or --detector"),
         (["--bundary"], "unrecognized arguments: --bundary; --help lists the flags"),
         (["--keypoints", "x", "--detector"], "--keypoints and --detector: choose one"),
         (["--detector", "--detector-weights", "/no.pkl"], "/no.pkl: no such file of weights"),

@@ -12,6 +12,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from keypointnet.command_line import Parser, at_least_one, one_line
 from keypointnet.drawing import save_picture
 from kp2seg.template_drawing import draw_templates
 from kp2seg.templates import (
@@ -25,13 +26,16 @@ from kp2seg.templates import (
 
 
 def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = Parser("build_templates", __doc__)
     add = parser.add_argument
     add("dataset", type=Path, help="COCO keypoint JSON, annotated or discovered")
     add("out", type=Path, help="templates.json to write")
-    add("--k", type=_k, default=3, help="how many clusters, or auto: by silhouette score (3)")
+    add(
+        "--k",
+        type=count_or_auto,
+        default=3,
+        help="how many clusters, or auto: by silhouette score (3)",
+    )
     add("--k-max", type=int, default=8, help="auto tries 2 to this (8)")
     add(
         "--min-points",
@@ -53,8 +57,16 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     )
     add("--category", help="category to take, where several have keypoints")
     add("--seed", type=int, default=0, help="of the K-means (0)")
-    add("--n-init", type=int, default=10, help="restarts of the K-means; the best is kept (10)")
-    return parser.parse_args(arguments)
+    restarts = "restarts of the K-means; the best is kept (10)"
+    add("--n-init", type=at_least_one, default=10, help=restarts)
+    args = parser.parse_args(arguments)
+    if args.out.suffix.lower() == ".png":
+        parser.error(f"{args.out}: is where the picture would go; name the JSON")
+    if args.seed < 0:
+        parser.error(f"--seed: expected 0 or more, got {args.seed}")
+    if not 0 <= args.vis_threshold <= 2:
+        parser.error(f"--vis-threshold: expected 0 to 2, got {args.vis_threshold}")
+    return args
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -90,12 +102,12 @@ def main(arguments: list[str] | None = None) -> None:
         save_templates(args.out, templates)
         save_picture(picture, draw_templates(templates))
     except (TemplateError, OSError) as error:
-        sys.exit(f"build_templates: {error}")
+        sys.exit(f"build_templates: {one_line(error)}")
     print(f"{args.out}: {len(templates.templates)} templates; drawn in {picture}")
 
 
-def _k(text: str) -> int | str:
-    return text if text == "auto" else int(text)
+def count_or_auto(text: str) -> int | str:
+    return text if text == "auto" else at_least_one(text)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,9 @@
 """Turns other projects' weights into this project's, strictly: every tensor used once, none left.
 
-    tools/convert_weights.py pose2seg pose2seg_release.pkl weights/pose2seg.safetensors
+    tools/convert_weights.py pose2seg release.pkl OUT.safetensors --templates templates.json
 
-The result is read by tools/eval_seg.py and tools/demo.py. Nothing in the file is executed.
+The published masks need the published templates; without --templates the model has ours. The result
+is read by tools/eval_seg.py and tools/demo.py. Nothing in the file is executed.
 """
 
 from __future__ import annotations
@@ -52,7 +53,8 @@ def main(words: Sequence[str] | None = None) -> None:
         count = pose2seg(args.source, args.out, args.templates)
     except (CheckpointError, ValueError, OSError) as error:
         sys.exit(f"convert_weights: {one_line(error)}")
-    print(f"{args.out}: {count} tensors, each used once")
+    whose = args.templates or "ours, not the published ones"
+    print(f"{args.out}: {count} tensors, each used once; templates: {whose}")
 
 
 if __name__ == "__main__":

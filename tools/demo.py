@@ -77,7 +77,8 @@ class Cutter:
                 f"{args.weights}: no such weights; train some with "
                 "tools/train_seg.py --config-file configs/kp2seg/light.py, or turn the published "
                 "file into them with tools/convert_weights.py pose2seg pose2seg_release.pkl "
-                "weights/pose2seg.safetensors, and give them with --weights"
+                "weights/pose2seg.safetensors --templates templates.json, and give them with "
+                "--weights"
             )
         self.args = args
         device = choose_device(args.device)
@@ -129,15 +130,40 @@ def cut_pictures(cutter: Cutter, paths: Sequence[Path], out: Path) -> None:
     for row, path in zip(progress_bar(images, desc="cut out", unit="picture"), paths, strict=True):
         rgb = read_picture({"file_name": str(path)})
         drawn, results = cutter.cut(rgb, row["id"], table)
-        name = path.name if path.suffix.lower() in (".png", ".jpg", ".jpeg") else f"{path.name}.png"
-        save_picture(out / name, drawn)
-        write_json(out / f"{path.name}.json", results)
+        picture, table_file = outputs(path)
+        save_picture(out / picture, drawn)
+        write_json(out / table_file, results)
+
+
+def outputs(path: Path) -> tuple[str, str]:
+    """Names of an input's results: what is drawn, and the JSON."""
+    suffix = path.suffix.lower()
+    if suffix in VIDEOS:
+        return f"{path.stem}.mp4", f"{path.stem}.mp4.json"
+    drawn = path.name if suffix in (".png", ".jpg", ".jpeg") else f"{path.name}.png"
+    return drawn, f"{path.name}.json"
+
+
+def check_outputs(paths: Sequence[Path], out: Path) -> None:
+    """Raises DataError if results would replace an input or each other."""
+    inputs = {path.resolve() for path in paths}
+    names = [name for path in paths for name in outputs(path)]
+    for name in names:
+        if (out / name).resolve() in inputs:
+            raise DataError(f"{out / name}: would be replaced by the results; choose another --out")
+        if names.count(name) > 1:
+            raise DataError(f"the results of several inputs would be one file, {name}")
 
 
 def numbered(paths: Sequence[Path]) -> Iterator[tuple[int, Path]]:
-    """Image ids: COCO's where the names are such numbers, else -1, -2, …."""
+    """Image ids: COCO's where the names are such numbers, each once, else -1, -2, …."""
+    seen: set[int] = set()
     for number, path in enumerate(paths):
-        yield (int(path.stem) if path.stem.isdecimal() else -1 - number), path
+        image_id = int(path.stem) if path.stem.isdecimal() else -1 - number
+        if image_id in seen:  # 7.jpg and 07.jpg
+            image_id = -1 - number
+        seen.add(image_id)
+        yield image_id, path
 
 
 def cut_video(cutter: Cutter, source: Path | int, out: Path) -> None:
@@ -197,10 +223,7 @@ def open_writer(path: Path, video: cv2.VideoCapture, size: tuple[int, int]) -> c
 
 
 def run(args: argparse.Namespace) -> None:
-    names = [path.name for path in args.inputs]
-    repeated = [name for name in names if names.count(name) > 1]
-    if repeated:
-        raise DataError(f"several inputs are named {repeated[0]}; their results would be one file")
+    check_outputs(args.inputs, args.out)
     missing = [str(path) for path in args.inputs if not path.is_file()]
     if missing:
         raise DataError(f"{', '.join(missing)}: no such file")

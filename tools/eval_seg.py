@@ -15,6 +15,7 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -35,10 +36,15 @@ from kp2seg.evaluation.cache import (
     write_cache,
 )
 from kp2seg.evaluation.evaluate import Evaluation, evaluate
-from kp2seg.evaluation.subsets import restrict
+from kp2seg.evaluation.subsets import restrict, with_pictures_of
 from kp2seg.evaluation.tables import markdown_table, table_rows, write_evaluation
 from kp2seg.keypoint_sources.annotated import annotated_poses
-from kp2seg.keypoint_sources.keypoint_rcnn import KeypointRCNN, detect_poses, find_weights
+from kp2seg.keypoint_sources.keypoint_rcnn import (
+    DETECTED,
+    KeypointRCNN,
+    detect_poses,
+    find_weights,
+)
 from kp2seg.keypoint_sources.poses import PoseTable
 from kp2seg.keypoint_sources.results import Choice, read_results
 from kp2seg.lazy_config import choose_device, has_templates
@@ -54,7 +60,7 @@ def parse(words: Sequence[str] | None) -> argparse.Namespace:
     add("--joints", help="layout of that file's joints; by their number without it")
     add("--detector", action="store_true", help="keypoints of Detectron2's Keypoint R-CNN")
     add("--detector-weights", type=Path, help="its file, where the model zoo cannot be reached")
-    add("--min-score", type=float, default=0.2, help="of a detected pose (0.2)")
+    add("--min-score", type=float, help="of a pose (0.2 of a file's, 0.5 of --detector's)")
     add("--out", type=Path, help="folder for the cache and the JSON (beside the weights)")
     add("--again", action="store_true", help="predict even if there is a cache")
     add("--boundary", action="store_true", help="boundary AP and IoU too")
@@ -67,6 +73,12 @@ def parse(words: Sequence[str] | None) -> argparse.Namespace:
     args = parser.parse_args(words)
     if args.keypoints and args.detector:
         parser.error("--keypoints and --detector: choose one")
+    if args.joints and not args.keypoints:
+        parser.error("--joints: is the layout of --keypoints FILE, which is not given")
+    if args.detector_weights and not args.detector:
+        parser.error("--detector-weights: needs --detector")
+    if args.min_score is not None and not (args.keypoints or args.detector):
+        parser.error("--min-score: needs --keypoints or --detector")
     return args
 
 
@@ -75,7 +87,7 @@ def keypoints(args: argparse.Namespace, data: KeypointData) -> PoseTable | None:
         detector = KeypointRCNN(
             find_weights(args.detector_weights),
             choose_device(args.device),
-            choice=Choice(min_score=args.min_score),
+            choice=chosen(DETECTED, args.min_score),
         )
         pictures = {row["id"]: data.image_root / row["file_name"] for row in data.coco["images"]}
         return detect_poses(detector, pictures, data.keypoint_names, progress=True)
@@ -86,9 +98,13 @@ def keypoints(args: argparse.Namespace, data: KeypointData) -> PoseTable | None:
         data.coco["images"],
         joints=args.joints,
         target=data.keypoint_names,
-        choice=Choice(min_score=args.min_score),
+        choice=chosen(Choice(), args.min_score),
         strict=args.strict,
     )
+
+
+def chosen(choice: Choice, min_score: float | None) -> Choice:
+    return choice if min_score is None else replace(choice, min_score=min_score)
 
 
 def predictions(
@@ -136,8 +152,12 @@ def ranges(args: argparse.Namespace, data: KeypointData, cache: Cache) -> dict[s
             except DataError as error:
                 print(f"{name}: {error}", file=sys.stderr)
                 continue
-            rows = restrict(cache.predictions, data.coco, part.coco)
-            scored[name] = evaluate(part.coco, rows)
+            coco = with_pictures_of(part.coco, data.coco)
+            gone = len(part.coco["images"]) - len(coco["images"])
+            if gone:
+                print(f"{name}: {gone} pictures are left out, as above", file=sys.stderr)
+            rows = restrict(cache.predictions, data.coco, coco)
+            scored[name] = evaluate(coco, rows)
     return scored
 
 

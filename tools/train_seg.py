@@ -21,7 +21,7 @@ from detectron2.engine import launch
 from detectron2.utils.logger import setup_logger
 from omegaconf import DictConfig
 
-from keypointnet.command_line import Parser, one_line
+from keypointnet.command_line import Parser, at_least_one, one_line
 from keypointnet.tensor_files import CheckpointError
 from kp2seg.build import Evaluator, build_model, build_trainer
 from kp2seg.checkpoints import load_seg_weights, read_seg_checkpoint
@@ -38,8 +38,8 @@ def parse(words: Sequence[str] | None) -> argparse.Namespace:
     add("--resume", action="store_true", help="go on from the last checkpoint")
     add("--eval-only", action="store_true", help="figures of train.init, or of the best checkpoint")
     add("--strict", action="store_true", help="stop at the first bad annotation or picture")
-    add("--num-gpus", type=int, default=1, help="of each machine")
-    add("--num-machines", type=int, default=1)
+    add("--num-gpus", type=at_least_one, default=1, help="of each machine")
+    add("--num-machines", type=at_least_one, default=1)
     add("--machine-rank", type=int, default=0, help="of this machine, from 0")
     add("--dist-url", default="auto", help="of machine 0, as tcp://host:port, with several")
     add("overrides", nargs="*", metavar="key=value", help="settings to change")

@@ -8,13 +8,14 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
-from PIL import Image
+from PIL import ExifTags, Image
 
 from kp2seg.data.problems import DataError
 
 _TAIL_BYTES = 64
 # Format (as Pillow names it) -> what a whole file has at its end.
 _ENDS = {"JPEG": b"\xff\xd9", "PNG": b"IEND\xaeB`\x82"}
+_FIRST_TURNED = 5  # EXIF orientations from here on exchange height and width
 _THREADS = 8
 _CHUNK = 64
 
@@ -56,6 +57,9 @@ def picture_problem(path: Path, size: tuple[int, int]) -> tuple[str, str] | None
     try:
         with open(path, "rb") as file, Image.open(file) as image:
             width, height = image.size
+            # A picture that its EXIF tag turns by 90 degrees is annotated as it is shown.
+            if image.getexif().get(ExifTags.Base.Orientation, 1) >= _FIRST_TURNED:
+                width, height = height, width
             end = _ENDS.get(image.format or "")
             file.seek(-min(_TAIL_BYTES, os.fstat(file.fileno()).st_size), os.SEEK_END)
             if end is None or end not in file.read():
@@ -64,8 +68,7 @@ def picture_problem(path: Path, size: tuple[int, int]) -> tuple[str, str] | None
         return "picture missing", str(path)
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         return "picture cut short or damaged", f"{path} ({error})"
-    # A picture that its EXIF tag turns by 90 degrees is annotated as it is shown.
-    if size not in ((height, width), (width, height)):
+    if size != (height, width):
         kind = "picture of another size than its annotations"
         return kind, f"{path} is {height} x {width}, annotated as {size[0]} x {size[1]} (h x w)"
     return None

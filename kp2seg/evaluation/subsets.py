@@ -57,6 +57,18 @@ def restrict(
     return kept
 
 
+def with_pictures_of(part: Mapping[str, Any], whole: Mapping[str, Any]) -> dict[str, Any]:
+    """A part of a data set without the pictures that the whole lacks, by their file names.
+
+    The whole may have left some out, whose files are missing or damaged.
+    """
+    names = {image["file_name"] for image in whole["images"]}
+    images = [image for image in part["images"] if image["file_name"] in names]
+    ids = {image["id"] for image in images}
+    annotations = [row for row in part["annotations"] if row["image_id"] in ids]
+    return {**part, "images": images, "annotations": annotations}
+
+
 def _people(coco: Mapping[str, Any]) -> dict[Hashable, int]:
     """What tells a person from the others → annotation id."""
     names = {image["id"]: image["file_name"] for image in coco["images"]}

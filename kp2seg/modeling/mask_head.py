@@ -63,6 +63,7 @@ class PublishedMaskHead(nn.Module):
 
     def __init__(self, in_channels: int = 311) -> None:
         super().__init__()
+        self.in_channels = in_channels
         self.stem = nn.Conv2d(in_channels, 256, 7, stride=2, padding=3)
         self.stem_norm = nn.BatchNorm2d(256)
         self.body = nn.Sequential(
@@ -116,6 +117,7 @@ class LightMaskHead(nn.Module):
         self, in_channels: int, *, channels: int = 64, blocks: Sequence[int] = (3, 4)
     ) -> None:
         super().__init__()
+        self.in_channels = in_channels
         self.stem = nn.Sequential(
             nn.Conv2d(in_channels, channels, 3, padding=1, bias=False),
             nn.BatchNorm2d(channels),

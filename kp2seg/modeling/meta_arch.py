@@ -101,6 +101,13 @@ class Pose2Seg(nn.Module):
             templates = load_templates(templates)
         elif not isinstance(templates, PoseTemplates):
             templates = templates_from_json(templates)
+        channels = aligner.channels + (skeleton_channels(templates) if skeleton else 0)
+        if getattr(mask_head, "in_channels", channels) != channels:
+            raise ValueError(
+                f"mask_head: takes {mask_head.in_channels} channels; {aligner.channels} features"
+                + (f" and {channels - aligner.channels} skeleton channels" if skeleton else "")
+                + f" are {channels}: set in_channels={channels}"
+            )
         self.templates = templates
         self.aligner = aligner
         self.mask_head = mask_head

@@ -96,6 +96,25 @@ def test_overrides_change_what_they_name(file):
     assert model.aligner.matching["matching"] == "box"
 
 
+def test_whole_numbers_may_be_written_as_floats(file):
+    config = load_seg_config(file, ["train.steps=1e4", "data.workers=2.0", "train.clip_norm=1"])
+    assert (config.train.steps, config.data.workers) == (10_000, 2)
+    assert type(config.train.steps) is int
+
+
+def test_a_head_for_other_channels_is_named(file):
+    config = load_seg_config(file, ["model.skeleton=false"])
+    with pytest.raises(
+        SegConfigError, match=r"model: .*takes 63 channels; 8 features are 8: .*in_channels=8"
+    ):
+        build_model(config)
+    config = load_seg_config(file, ["model.mask_head.in_channels=5"])
+    with pytest.raises(
+        SegConfigError, match="takes 5 channels; 8 features and 55 skeleton channels are 63"
+    ):
+        build_model(config)
+
+
 @pytest.mark.parametrize(
     ("override", "message"),
     [

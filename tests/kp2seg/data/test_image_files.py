@@ -6,9 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import ExifTags, Image
 
 from kp2seg.data.image_files import picture_path, picture_problem, picture_problems
+from kp2seg.data.mapper import read_picture
 from kp2seg.data.problems import DataError
 
 SIZE = (40, 60)
@@ -41,10 +42,25 @@ def test_bytes_after_the_end_are_no_damage(tmp_path: Path) -> None:
 
 def test_size(tmp_path: Path) -> None:
     path = write_picture(tmp_path / "a.png")
-    assert picture_problem(path, (60, 40)) is None  # turned by its EXIF tag
+    assert (picture_problem(path, (60, 40)) or ("",))[0].startswith("picture of another size")
     kind, detail = picture_problem(path, (41, 60)) or ("", "")
     assert kind == "picture of another size than its annotations"
     assert detail == f"{path} is 40 x 60, annotated as 41 x 60 (h x w)"
+
+
+@pytest.mark.parametrize(("orientation", "turned"), [(1, False), (3, False), (6, True), (8, True)])
+def test_size_of_a_picture_that_its_exif_tag_turns(
+    tmp_path: Path, orientation: int, turned: bool
+) -> None:
+    path = write_picture(tmp_path / "a.jpg")
+    with Image.open(path) as image:
+        exif = image.getexif()
+        exif[ExifTags.Base.Orientation] = orientation
+        image.save(path, exif=exif)
+    right, wrong = (SIZE[::-1], SIZE) if turned else (SIZE, SIZE[::-1])
+    assert picture_problem(path, right) is None
+    assert (picture_problem(path, wrong) or ("",))[0].startswith("picture of another size")
+    assert read_picture({"file_name": str(path)}).shape[:2] == right
 
 
 def test_many_keep_their_order(tmp_path: Path) -> None:

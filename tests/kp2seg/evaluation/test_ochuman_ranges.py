@@ -14,7 +14,7 @@ from kp2seg.data.ochuman_json import ochuman_to_coco
 from kp2seg.data.problems import Report
 from kp2seg.evaluation.cache import Prediction
 from kp2seg.evaluation.evaluate import evaluate
-from kp2seg.evaluation.subsets import restrict
+from kp2seg.evaluation.subsets import restrict, with_pictures_of
 from kp2seg.keypoint_sources.layouts import LAYOUTS
 
 H, W = 90, 120
@@ -65,3 +65,20 @@ def test_each_range_is_scored_on_its_own_people(suffix: str, people: int, good: 
     result = evaluate(some, kept)
     assert (len(kept), result.iou.missing) == (people, 0)
     assert pytest.approx(good / people) == result.scores["constant"].AR
+
+
+def test_pictures_that_the_whole_left_out_are_left_out_of_its_ranges() -> None:
+    whole, some = part(""), part("_hard")
+    (gone,) = (image["id"] for image in whole["images"] if image["file_name"] == "5.jpg")
+    less = {
+        **whole,
+        "images": [image for image in whole["images"] if image["id"] != gone],
+        "annotations": [row for row in whole["annotations"] if row["image_id"] != gone],
+    }
+    with pytest.raises(ValueError, match="different versions"):
+        restrict([], less, some)
+    rest = with_pictures_of(some, less)
+    assert [image["file_name"] for image in rest["images"]] == ["4.jpg"]
+    assert len(rest["annotations"]) == 2
+    assert restrict([], less, rest) == []
+    assert with_pictures_of(some, whole) == some
