@@ -43,7 +43,8 @@ libraries:
 	@$(ANY_PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null || { \
 	  echo 'error: Python 3.11 is needed, $(ANY_PYTHON) is not one. Type' >&2; \
 	  echo '    sudo apt-get install -y python3.11 python3.11-venv' >&2; \
-	  echo 'or name one: make PYTHON=/path/to/python3.11 setup' >&2; exit 1; }
+	  echo 'or name one: make PYTHON=/path/to/python3.11 setup' >&2; \
+	  [ ! -e .venv ] || echo 'or, as .venv is of another Python: make distclean' >&2; exit 1; }
 	@$(ANY_PYTHON) -S tools/setup/system_libraries.py
 
 $(STAMP): setup.cfg pyproject.toml constraints.txt $(wildcard tools/setup/*.py)

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from keypointnet.config import TrainConfig, load_config_text, to_yaml
+from keypointnet.config import ConfigError, TrainConfig, load_config_text, to_yaml
 from keypointnet.model import KeypointNet
 from keypointnet.tensor_files import CheckpointError, read_tensors, write_tensors
 
@@ -100,10 +100,14 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
         raise CheckpointError(
             f"{path}: expected a checkpoint of format {FORMAT!r}, got {metadata.get('format')!r}"
         )
+    try:
+        config = load_config_text(metadata["config"], str(path))
+    except ConfigError as error:
+        raise CheckpointError(f"{error}: it is of another version of kp2seg") from error
     return Checkpoint(
         path=path,
         step=int(metadata["step"]),
-        config=load_config_text(metadata["config"], str(path)),
+        config=config,
         metrics=json.loads(metadata["metrics"]),
         groups=groups,
     )

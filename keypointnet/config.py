@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import difflib
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -173,6 +174,23 @@ def check_config(config: TrainConfig) -> None:
     for key, number in positive.items():
         if number <= 0:
             raise ConfigError(f"{key}: expected a positive number, got {number}")
+    a, o = config.data.augmentation, config.optim
+    limits: tuple[tuple[str, float, float, float], ...] = (
+        ("optim.gradient_norm", o.gradient_norm, 1e-9, math.inf),
+        ("optim.learning_rate", o.learning_rate, 0, math.inf),
+        ("optim.weight_decay", o.weight_decay, 0, math.inf),
+        ("optim.ema_decay", o.ema_decay, 0, 1),
+        ("optim.warmup", o.warmup, 0, 1),
+        ("loss.pose_noise", config.loss.pose_noise, 0, math.inf),
+        ("run.seed", config.run.seed, 0, math.inf),
+        ("data.augmentation.mirror", a.mirror, 0, 1),
+        ("data.augmentation.grey", a.grey, 0, 1),
+        ("data.augmentation.noise", a.noise, 0, math.inf),
+    )
+    for key, given, low, high in limits:
+        if not low <= given <= high:
+            expected = f"{low:g} to {high:g}" if high < math.inf else f"at least {low:g}"
+            raise ConfigError(f"{key}: expected {expected}, got {given}")
     if config.data.image_size % config.model.downsample:
         raise ConfigError(
             f"data.image_size: expected a multiple of model.downsample = "

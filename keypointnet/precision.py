@@ -18,6 +18,8 @@ def resolve_autocast(amp: str, device: torch.device, config: ModelConfig) -> tor
     Args:   amp: "bf16", "off" or "auto" (bf16 where the processor multiplies it natively).
     Raises: ConfigError: another value, or "bf16" where its gradients would be NaN.
     """
+    if amp == "False":
+        amp = "off"  # YAML reads a bare off as false
     if amp not in ("auto", "bf16", "off"):
         raise ConfigError(f"run.amp: expected 'auto', 'bf16' or 'off', got {amp!r}")
     channels = {"model.channels": config.channels}

@@ -174,7 +174,9 @@ def format_table(results: Sequence[CheckpointResult], category: str | None = Non
         means = _cells([spreads[name].mean if name in spreads else None for name in METRICS])
         stds = _cells([spreads[name].std if name in spreads else None for name in METRICS])
         cells = [f"{m} ± {s}" if s != "–" else m for m, s in zip(means, stds, strict=True)]
-        rows.append([f"ours, {len(results)} seeds", *cells])
+        seeds = {result.config.run.seed for result in results}
+        what = "seeds" if len(seeds) == len(results) else "checkpoints"
+        rows.append([f"ours, {len(results)} {what}", *cells])
     if category is not None:
         paper = paper_row(category)
         rows.append([f"paper, {category}", *_cells([paper.get(name) for name in METRICS])])

@@ -48,7 +48,14 @@ from keypointnet.progress import progress_bar
 from keypointnet.runlog import RunLog
 from keypointnet.schedules import learning_rate
 from keypointnet.views.augmentation import augment
-from keypointnet.views.pairs import ModelViews, PairBatch, PairDataset, PairSampler, open_models
+from keypointnet.views.pairs import (
+    ModelViews,
+    PairBatch,
+    PairDataset,
+    PairSampler,
+    check_models,
+    open_models,
+)
 
 
 class TrainingError(RuntimeError):
@@ -95,6 +102,7 @@ class Trainer:
             )
         self.train_models = _open(config.data.train, config.data.image_size)
         self.test_models = _open(config.data.test, config.data.image_size)
+        check_models(self.train_models, self.test_models, config.model.depth_offset)
         self.dataset = PairDataset(self.train_models, seed=config.run.seed)
 
         torch.manual_seed(config.run.seed)

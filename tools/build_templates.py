@@ -1,3 +1,4 @@
+#!/usr/bin/env python3
 """Builds pose templates from a COCO keypoint JSON, and draws them.
 
     tools/build_templates.py person_keypoints_train2017.json templates.json

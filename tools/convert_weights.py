@@ -1,3 +1,4 @@
+#!/usr/bin/env python3
 """Turns other projects' weights into this project's, strictly: every tensor used once, none left.
 
     tools/convert_weights.py pose2seg release.pkl OUT.safetensors --templates templates.json

@@ -1,3 +1,4 @@
+#!/usr/bin/env python3
 """Cuts people out of pictures, a video or a camera's pictures, along their keypoints.
 
     tools/demo.py photo.jpg --detector                       Keypoint R-CNN finds the keypoints

@@ -1,3 +1,4 @@
+#!/usr/bin/env python3
 """Evaluates KeypointNet checkpoints by the protocol of the paper's Table 1.
 
     tools/eval_kp.py runs/chair/checkpoints/last.safetensors --views views/chairs --paper chair

@@ -1,3 +1,4 @@
+#!/usr/bin/env python3
 """Evaluates a mask model: predicts once into a cache, then scores the cache.
 
     tools/eval_seg.py runs/light/checkpoints/best.safetensors --dataset cocopersons_val

@@ -1,3 +1,4 @@
+#!/usr/bin/env python3
 """Writes a checkpoint's weights to predict with, without the optimiser.
 
     tools/export_kp.py runs/chair/checkpoints/best.safetensors chair.safetensors --half

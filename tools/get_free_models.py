@@ -1,3 +1,4 @@
+#!/usr/bin/env python3
 """Fetch free models of a class and convert them to ShapeNetCore's layout.
 
 get_free_models.py chairs data/models/chairs

@@ -1,3 +1,4 @@
+#!/usr/bin/env python3
 """Discovers 3-D keypoints of chairs from rendered views alone, in minutes on two CPU cores.
 
     tools/quickstart.py              what `make demo` runs; stopped, it goes on when run again

@@ -1,3 +1,4 @@
+#!/usr/bin/env python3
 """Trains a KeypointNet.
 
 tools/train_kp.py --config configs/keypointnet/chair.yaml optim.steps=2000 run.out=runs/chair

@@ -193,7 +193,8 @@ def choose_models(store: ViewStore, subset: str) -> list[str]:
 
     Args:    subset: "train", "test" or "all". Variants ("<id>@<k>") follow their model into
              "train" and are never tested on.
-    Raises:  ValueError: unknown subset; no split in the store; a side without any rendered model.
+    Raises:  ValueError: unknown subset; no split in the store; a side without any rendered model;
+             a test side that is not whole, as its figures would be of other models.
     """
     if subset == "all":
         return store.models
@@ -209,11 +210,42 @@ def choose_models(store: ViewStore, subset: str) -> list[str]:
         models = [model for model in store.models if model.split("@")[0] in chosen]
     else:
         models = [model for model in store.models if model in chosen]
+    missing = sorted(chosen - set(models))
+    if models and missing and subset == "test":
+        raise ValueError(
+            f"{store.root}: {len(missing)} of the {len(chosen)} models that its split holds out "
+            f"are not rendered, such as {missing[0]}; render them, or take them out of split.json"
+        )
     if not models:
         raise ValueError(
             f"{store.root}: none of the {len(chosen)} models of its {subset!r} split is rendered"
         )
     return models
+
+
+def check_models(
+    train: Sequence[ModelViews], test: Sequence[ModelViews], depth_offset: float
+) -> None:
+    """Looks for what would spoil a run, before it starts: every test file's index is read.
+
+    Raises: ValueError: a model is trained and tested on; one to test on has no pair; the cameras
+            are far from depth_offset.
+            StorageError: a view file is damaged.
+    """
+    trained = {(entry.store.root.resolve(), entry.model) for entry in train}
+    for entry in test:
+        if (entry.store.root.resolve(), entry.model) in trained:
+            raise ValueError(f"data.test: {entry.name} is trained on too; see data.train's subsets")
+        n_views = entry.store.n_views(entry.model)
+        if n_views < 2:
+            raise ValueError(f"data.test: {entry.name} has {n_views} views; a pair needs 2")
+    for store, entry in {entry.store.root: entry for entry in train}.items():
+        distance = float(entry.store.cameras(entry.model)[0][:, 2, 3].mean())
+        if not 0.5 * distance < depth_offset < 2 * distance:
+            raise ValueError(
+                f"{store}: its cameras are {distance:.2g} away, model.depth_offset is "
+                f"{depth_offset:.3g}; set model.depth_offset={distance:.2g}"
+            )
 
 
 def open_models(path: str | Path, subset: str, size: tuple[int, int]) -> list[ModelViews]:

@@ -125,7 +125,7 @@ class ViewFile:
         assert self._descriptor is not None
         data = os.pread(self._descriptor, size, offset)
         if len(data) != size or zlib.crc32(data) != crc:
-            raise StorageError(f"{self.path}: view {index} is damaged; render this model again")
+            raise StorageError(f"{self.path}: view {index} is damaged; delete it and render again")
         return data
 
     def _read_index(self, file_size: int) -> np.ndarray:
@@ -137,7 +137,7 @@ class ViewFile:
         if len(end) != _END_RECORD.size or not whole:
             raise StorageError(
                 f"{self.path}: truncated or not a view file ({file_size} bytes, without the end "
-                "record of a zip); render this model again"
+                "record of a zip); delete it and render again"
             )
         head_size = _LOCAL_HEADER.size + len(_INDEX_NAME)
         head = os.pread(self._descriptor, head_size, 0)
@@ -150,7 +150,7 @@ class ViewFile:
             raise StorageError(f"{self.path}: not a view file (its first member is no index)")
         data = os.pread(self._descriptor, size, head_size)
         if zlib.crc32(data) != crc or not data.startswith(_npy_header(n)):
-            raise StorageError(f"{self.path}: its index is damaged; render this model again")
+            raise StorageError(f"{self.path}: its index is damaged; delete it and render again")
         return np.frombuffer(data, _RECORD, offset=len(_npy_header(n)))
 
 

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from keypointnet import precision
-from keypointnet.config import ConfigError, ModelConfig
+from keypointnet.config import ConfigError, ModelConfig, load_config
 from keypointnet.model import KeypointNet
 from keypointnet.precision import resolve_autocast
 
@@ -19,6 +19,8 @@ def test_auto_uses_bf16_where_it_is_native(native):
     autocast = resolve_autocast("auto", CPU, ModelConfig())
     assert (autocast is not None) == native
     assert resolve_autocast("off", CPU, ModelConfig()) is None
+    # YAML 1.1 reads a bare off as false.
+    assert resolve_autocast(load_config(None, ["run.amp=off"]).run.amp, CPU, ModelConfig()) is None
     assert resolve_autocast("bf16", CPU, ModelConfig()) is not None
 
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from keypointnet.checkpoints import CheckpointError, build_model, save_checkpoint
-from keypointnet.config import TrainConfig, load_config
+from keypointnet.config import RunConfig, TrainConfig, load_config
 from keypointnet.drawing import BACKGROUND
 from keypointnet.evaluation import Evaluation, PairResult
 from keypointnet.reporting import (
@@ -64,9 +64,10 @@ def evaluation(mean: float, accuracy: float | None = 0.9, se_3d: float = 0.2) ->
     )
 
 
-def result(mean: float, run: str = "a", **values: float) -> CheckpointResult:
+def result(mean: float, run: str = "a", seed: int = 0, **values: float) -> CheckpointResult:
     path = Path("runs") / run / "checkpoints" / "last.safetensors"
-    return CheckpointResult(path, 5, TrainConfig(), evaluation(mean, **values))
+    config = TrainConfig(run=RunConfig(seed=seed))
+    return CheckpointResult(path, 5, config, evaluation(mean, **values))
 
 
 def test_spread_is_the_sample_standard_deviation():
@@ -93,7 +94,9 @@ def test_one_seed_has_no_spread_and_a_missing_metric_is_left_out():
 
 
 def test_table_has_every_seed_their_spread_and_the_papers_row():
-    lines = format_table([result(10.0, "one"), result(14.0, "two")], "chair").splitlines()
+    same = format_table([result(10.0, "one"), result(14.0, "two")])
+    assert "ours, 2 checkpoints" in same  # of one seed, they are no spread over seeds
+    lines = format_table([result(10.0, "one"), result(14.0, "two", 1)], "chair").splitlines()
     assert [line.split("  ")[0] for line in lines] == [
         "",
         "one/last",

@@ -258,7 +258,7 @@ def test_resume_without_a_checkpoint_starts(config):
             "model.num_keypoints: .*trained with 4, the configuration says 5",
         ),
         ("model.channels=32", r"model.channels: .*resume with model.channels=16, or start anew"),
-        ("model.depth_offset=12", "model.depth_offset: .*trained with 30.0, .*says 12.0"),
+        ("model.depth_offset=20", "model.depth_offset: .*trained with 30.0, .*says 20.0"),
         ("optim.ema_decay=0.9", "optim.ema_decay: .*has no averaged weights"),
     ],
 )

@@ -11,10 +11,11 @@ from keypointnet.views.pairs import (
     PairDataset,
     PairKey,
     PairSampler,
+    check_models,
     choose_models,
     open_models,
 )
-from keypointnet.views.storage import ViewStore
+from keypointnet.views.storage import StorageError, ViewStore
 
 
 def batches(n: int, **settings) -> list[list[PairKey]]:
@@ -152,7 +153,7 @@ def test_data_sets_that_cannot_be(tmp_path, blob_root, blob_views):
 @pytest.fixture
 def split_root(tmp_path, blob_views):
     blob_views(tmp_path, ["s/a", "s/a@1", "s/a@2", "s/b", "s/b@1", "s/c"], views=2)
-    (tmp_path / "split.json").write_text('{"train": ["s/a", "s/gone"], "test": ["s/b", "s/lost"]}')
+    (tmp_path / "split.json").write_text('{"train": ["s/a", "s/gone"], "test": ["s/b"]}')
     return tmp_path
 
 
@@ -167,6 +168,30 @@ def test_a_side_without_models_is_named(split_root):
     (split_root / "split.json").write_text('{"train": ["s/gone", "s/lost"], "test": ["s/b"]}')
     with pytest.raises(ValueError, match="none of the 2 models of its 'train' split is rendered"):
         choose_models(ViewStore(split_root), "train")
+
+
+def test_a_test_side_that_is_not_whole_is_refused(split_root):
+    (split_root / "split.json").write_text('{"train": ["s/a"], "test": ["s/b", "s/lost"]}')
+    with pytest.raises(ValueError, match=r"1 of the 2 models .* not rendered, such as s/lost"):
+        choose_models(ViewStore(split_root), "test")
+
+
+def test_what_would_spoil_a_run_is_found_before_it(split_root, blob_views, tmp_path):
+    train, test = (open_models(split_root, side, (32, 32)) for side in ("train", "test"))
+    check_models(train, test, 30.0)
+    everything = open_models(split_root, "all", (32, 32))
+    with pytest.raises(ValueError, match=r"data.test: .*/s/b is trained on too"):
+        check_models(everything, test, 30.0)
+    with pytest.raises(ValueError, match=r"cameras are 30 away.*set model.depth_offset=30"):
+        check_models(train, test, 8.0)
+    lonely = tmp_path / "lonely"
+    blob_views(lonely, ["x"], views=1)
+    with pytest.raises(ValueError, match=r"data.test: lonely/x has 1 views; a pair needs 2"):
+        check_models(train, open_models(lonely, "all", (32, 32)), 30.0)
+    file = next(split_root.rglob("b.zip"))
+    file.write_bytes(file.read_bytes()[:-30])
+    with pytest.raises(StorageError, match=r"b\.zip: .*delete it and render again"):
+        check_models(train, open_models(split_root, "test", (32, 32)), 30.0)
 
 
 def test_subsets_that_are_not_there(split_root):
