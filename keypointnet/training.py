@@ -181,7 +181,7 @@ class Trainer:
                     values["seconds"] = time.perf_counter() - waited
                     values["seconds_waiting"] = started - waited
                     log.scalars("train", self.step, values)
-                    bar.set_postfix_str(_postfix(values, summary))
+                    bar.set_postfix_str(_postfix(values, summary), refresh=False)
                 last = self.step == steps
                 if self.test_models and (self.step % config.run.eval_every == 0 or last):
                     if log is not None:

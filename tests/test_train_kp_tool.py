@@ -1,3 +1,4 @@
+import errno
 import json
 import runpy
 import sys
@@ -6,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from keypointnet.checkpoints import read_checkpoint
+from keypointnet.training import Trainer
 
 TOOL = Path(__file__).parents[1] / "tools" / "train_kp.py"
 
@@ -82,6 +84,15 @@ def test_overfitting(train_kp, arguments, tmp_path, capsys):
 def test_mistakes_end_with_one_line(train_kp, arguments, override, message):
     with pytest.raises(SystemExit, match=rf"^train_kp: .*{message}"):
         train_kp(*arguments, override)
+
+
+def test_a_full_disk(train_kp, arguments, monkeypatch):
+    def full(self):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Trainer, "run", full)
+    with pytest.raises(SystemExit, match=r"^train_kp: No space left.*intact, .*--resume$"):
+        train_kp.main(arguments())
 
 
 def test_a_config_that_is_not_there(train_kp):

@@ -10,6 +10,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from keypointnet.command_line import one_line
 from keypointnet.shapenet.debian_packages import PackageError
 from keypointnet.shapenet.free_models import CLASSES, fetch_free_models
 
@@ -36,8 +37,8 @@ def main() -> int:
     args = parser.parse_args()
     try:
         report = fetch_free_models(args.name, args.out, args.cache, args.deb, args.more)
-    except (PackageError, ValueError) as error:
-        print(f"get_free_models: {error}", file=sys.stderr)
+    except (PackageError, ValueError, OSError) as error:
+        print(f"get_free_models: {one_line(error)}", file=sys.stderr)
         return 1
     counts = f"{report['train']} train, {report['test']} test"
     print(f"{report['models']} models in {args.out}: {counts}")

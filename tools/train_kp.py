@@ -8,6 +8,7 @@ torchrun --nproc-per-node 2 tools/train_kp.py --config …     several processes
 from __future__ import annotations
 
 import argparse
+import errno
 import sys
 
 from keypointnet.checkpoints import CheckpointError
@@ -40,7 +41,9 @@ def main() -> None:
         finally:
             processes.leave()
     except (ValueError, OSError, CheckpointError, TrainingError) as error:
-        sys.exit(f"train_kp: {one_line(error)}")
+        full = isinstance(error, OSError) and error.errno == errno.ENOSPC
+        hint = "; the last checkpoint is intact, make room and go on with --resume" if full else ""
+        sys.exit(f"train_kp: {one_line(error)}{hint}")
     except RuntimeError as error:
         if not str(error).startswith("DataLoader worker"):
             raise
