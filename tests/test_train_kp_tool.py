@@ -92,7 +92,7 @@ def test_a_full_disk(train_kp, arguments, monkeypatch):
 
     monkeypatch.setattr(Trainer, "run", full)
     with pytest.raises(SystemExit, match=r"^train_kp: No space left.*intact, .*--resume$"):
-        train_kp.main(arguments())
+        train_kp(*arguments)
 
 
 def test_a_config_that_is_not_there(train_kp):
