@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import NoReturn
 
 
@@ -21,6 +24,36 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Exits with status 1."""
         sys.exit(f"{self.prog}: {message}; --help lists the flags")
+
+
+@contextmanager
+def errors_in_one_line(
+    tool: str, *kinds: type[Exception], resumes: bool = False, stopped: str = ""
+) -> Iterator[None]:
+    """Ends the program with a line for what its user can mend; 130 after Ctrl-C.
+
+    Args:    kinds: such errors, beside ValueError and OSError.
+             resumes: --resume goes on from the last checkpoint, and the line says so.
+             stopped: what else to say after Ctrl-C.
+    """
+    users: tuple[type[Exception], ...] = (ValueError, OSError, *kinds)
+    try:
+        yield
+    except users as error:
+        full = resumes and isinstance(error, OSError) and error.errno == errno.ENOSPC
+        hint = "; the last checkpoint is intact, make room and go on with --resume" if full else ""
+        sys.exit(f"{tool}: {one_line(error)}{hint}")
+    except RuntimeError as error:
+        if not str(error).startswith("DataLoader worker"):
+            raise
+        hint = "; go on with --resume" if resumes else ""
+        sys.exit(f"{tool}: a loading process died ({one_line(error)}){hint}")
+    except KeyboardInterrupt:
+        if resumes:
+            stopped = "stopped; --resume goes on from the last checkpoint"
+        if stopped:
+            print(stopped, file=sys.stderr)
+        sys.exit(130)
 
 
 def one_line(error: BaseException) -> str:

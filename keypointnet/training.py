@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.optim.swa_utils import AveragedModel
 from torch.utils.data import DataLoader
 
 from keypointnet.checkpoints import (
@@ -46,7 +46,7 @@ from keypointnet.objective import gt_flag_share, orientation_losses, pair_losses
 from keypointnet.precision import resolve_autocast
 from keypointnet.progress import progress_bar
 from keypointnet.runlog import RunLog
-from keypointnet.schedules import learning_rate
+from keypointnet.schedules import learning_rate, moving_average
 from keypointnet.views.augmentation import augment
 from keypointnet.views.pairs import (
     ModelViews,
@@ -119,7 +119,7 @@ class Trainer:
         if config.optim.ema_decay > 0:
             self.averaged = AveragedModel(
                 self.model,
-                multi_avg_fn=get_ema_multi_avg_fn(config.optim.ema_decay),
+                multi_avg_fn=moving_average(config.optim.ema_decay),
                 use_buffers=True,
             )
         # What a step runs: all of the network, or the orientation network alone.

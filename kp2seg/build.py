@@ -15,7 +15,7 @@ from torch import nn
 from kp2seg.checkpoints import SegCheckpoint, load_seg_weights, read_seg_checkpoint
 from kp2seg.data.catalog import dataset_dicts, read_dataset
 from kp2seg.data.coco_json import KeypointData
-from kp2seg.data.loading import TrainingBatches, load_pictures
+from kp2seg.data.loading import PackedRecords, TrainingBatches, load_pictures
 from kp2seg.data.mapper import PoseMapper, detected_instances
 from kp2seg.data.problems import DataError
 from kp2seg.drawing import mask_sheet
@@ -94,12 +94,13 @@ def training_batches(
 
     Raises: DataError: no pictures.  ValueError: a batch that the processes cannot share.
     """
-    records = dataset_dicts(data)
-    if not records:
+    records = PackedRecords(dataset_dicts(data))
+    if not len(records):
         raise DataError(f"{config.data.train}: no picture is left to train on; {data.report}")
     mapper = PoseMapper(
         data.keypoint_names,
         augmentation=make(config.data.augmentation, "data.augmentation"),
+        donors=records,
         seed=config.train.seed,
     )
 

@@ -31,10 +31,11 @@ from detectron2.utils.events import (
 )
 from fvcore.common.param_scheduler import ParamScheduler
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.optim.swa_utils import AveragedModel
 
 from keypointnet.checkpoints import load_optimizer, optimizer_tensors
 from keypointnet.drawing import save_picture
+from keypointnet.schedules import moving_average
 from keypointnet.tensor_files import CheckpointError
 from kp2seg.checkpoints import load_seg_weights, read_seg_checkpoint, save_seg_checkpoint
 
@@ -105,7 +106,7 @@ class SegTrainer(TrainerBase):
         self.averaged: AveragedModel | None = None
         if ema_decay > 0:
             self.averaged = AveragedModel(
-                model, multi_avg_fn=get_ema_multi_avg_fn(ema_decay), use_buffers=True
+                model, multi_avg_fn=moving_average(ema_decay), use_buffers=True
             )
 
     def fit(self) -> dict[str, float]:

@@ -1,9 +1,11 @@
-"""What every test starts from: a headless renderer, one seed, few threads; a tiny view store."""
+"""What every test starts from: a headless renderer, one seed, few threads; tools; a tiny store."""
 
+import importlib.util
 import os
 import random
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import ModuleType
 
 # Read when pyrender is imported, so set before anything else is.
 os.environ.setdefault("PYOPENGL_PLATFORM", "egl")
@@ -28,6 +30,24 @@ def seeded() -> None:
     random.seed(0)
     np.random.seed(0)  # noqa: NPY002 - for libraries that draw from the global generator
     torch.manual_seed(0)
+
+
+@pytest.fixture(scope="session")
+def load_tool() -> Callable[[str], ModuleType]:
+    """A function: a file of tools/, by its name without .py, as a module of its own."""
+
+    def load(name: str) -> ModuleType:
+        path = Path(__file__).parents[1] / f"tools/{name}.py"
+        spec = importlib.util.spec_from_file_location(f"tool_{name}", path)
+        assert spec is not None
+        assert spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        if hasattr(module, "setup_logger"):
+            module.setup_logger = lambda name: None  # its handlers would outlive the test
+        return module
+
+    return load
 
 
 def write_blob_views(

@@ -1,4 +1,3 @@
-import importlib.util
 import itertools
 import pickle
 from pathlib import Path
@@ -10,15 +9,10 @@ from kp2seg.build import trained_model
 from kp2seg.checkpoints import read_seg_checkpoint
 from kp2seg.modeling.published_weights import our_name
 
-ROOT = Path(__file__).parents[1]
-
 
 @pytest.fixture(scope="module")
-def tool():
-    spec = importlib.util.spec_from_file_location("convert", ROOT / "tools/convert_weights.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def tool(load_tool):
+    return load_tool("convert_weights")
 
 
 def published_names() -> list[str]:

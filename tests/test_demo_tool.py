@@ -1,4 +1,3 @@
-import importlib.util
 import json
 import pickle
 import runpy
@@ -31,11 +30,8 @@ tiny = DISCS["tiny"]
 
 
 @pytest.fixture(scope="module")
-def tool():
-    spec = importlib.util.spec_from_file_location("demo", ROOT / "tools/demo.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def tool(load_tool):
+    return load_tool("demo")
 
 
 @pytest.fixture

@@ -1,4 +1,3 @@
-import importlib.util
 import json
 import runpy
 from pathlib import Path
@@ -12,16 +11,12 @@ from kp2seg.checkpoints import save_seg_checkpoint
 from kp2seg.data.catalog import read_dataset
 from kp2seg.lazy_config import config_to_text, load_seg_config
 
-ROOT = Path(__file__).parents[1]
 tiny = runpy.run_path(str(Path(__file__).with_name("disc_people.py")))["tiny"]
 
 
 @pytest.fixture(scope="module")
-def tool():
-    spec = importlib.util.spec_from_file_location("eval_seg", ROOT / "tools/eval_seg.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def tool(load_tool):
+    return load_tool("eval_seg")
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """Detectron2's Mask R-CNN through the same tools as our masks, to be compared with them."""
 
-import importlib.util
 import json
 import runpy
 from pathlib import Path
@@ -11,7 +10,6 @@ import torch
 from kp2seg.checkpoints import read_seg_checkpoint
 from kp2seg.modeling.mask_rcnn import build_mask_rcnn
 
-ROOT = Path(__file__).parents[1]
 tiny = runpy.run_path(str(Path(__file__).with_name("disc_people.py")))["tiny"]
 DETECTOR = """
 from kp2seg.modeling.mask_rcnn import build_mask_rcnn
@@ -22,14 +20,6 @@ model = L(build_mask_rcnn)(
 """
 
 
-def load_tool(name):
-    spec = importlib.util.spec_from_file_location(name, ROOT / f"tools/{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    module.setup_logger = lambda name: None  # its handlers would outlive the test
-    return module
-
-
 @pytest.fixture
 def detector(tiny):
     words = tiny("train.steps=2", "train.eval_every=2")
@@ -38,7 +28,7 @@ def detector(tiny):
     return words
 
 
-def test_it_is_trained_and_scored_as_our_masks_are(detector, tmp_path, capsys):
+def test_it_is_trained_and_scored_as_our_masks_are(load_tool, detector, tmp_path, capsys):
     load_tool("train_seg").main(detector)
     assert "cocopersons_val/quality/AP " in capsys.readouterr().out
     weights = tmp_path / "run/checkpoints/last.safetensors"

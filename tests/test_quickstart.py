@@ -1,9 +1,7 @@
-import importlib.util
 import json
 import re
 from dataclasses import replace
 from pathlib import Path
-from types import ModuleType
 
 import cv2
 import pytest
@@ -41,13 +39,8 @@ FEW = ["--train", "chair:0-2", "--test", "chair:100-102", "--views", "4", "--wor
 
 
 @pytest.fixture(scope="module")
-def tool() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("quickstart_tool", ROOT / "tools/quickstart.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def tool(load_tool):
+    return load_tool("quickstart")
 
 
 @pytest.mark.slow

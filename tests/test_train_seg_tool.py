@@ -1,5 +1,4 @@
 import errno
-import importlib.util
 import json
 import os
 import runpy
@@ -20,16 +19,8 @@ ROOT = Path(__file__).parents[1]
 tiny = runpy.run_path(str(Path(__file__).with_name("disc_people.py")))["tiny"]
 
 
-def load_tool(name):
-    spec = importlib.util.spec_from_file_location(name, ROOT / f"tools/{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    module.setup_logger = lambda name: None  # its handlers would outlive the test
-    return module
-
-
 @pytest.fixture(scope="module")
-def tool():
+def tool(load_tool):
     return load_tool("train_seg")
 
 

@@ -10,10 +10,9 @@ Writes OUT and, beside it, a picture of the templates (OUT with .png).
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 
-from keypointnet.command_line import Parser, at_least_one, one_line
+from keypointnet.command_line import Parser, at_least_one, errors_in_one_line
 from keypointnet.drawing import save_picture
 from kp2seg.template_drawing import draw_templates
 from kp2seg.templates import (
@@ -72,7 +71,7 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
 
 def main(arguments: list[str] | None = None) -> None:
     args = parse_arguments(arguments)
-    try:
+    with errors_in_one_line("build_templates", TemplateError):
         found = read_poses(args.dataset, category=args.category, min_points=args.min_points)
         print(f"{args.dataset}: {len(found.poses)} poses of {len(found.names)} keypoints")
         for reason, n in found.left_out.items():
@@ -102,8 +101,6 @@ def main(arguments: list[str] | None = None) -> None:
         args.out.parent.mkdir(parents=True, exist_ok=True)
         save_templates(args.out, templates)
         save_picture(picture, draw_templates(templates))
-    except (TemplateError, OSError) as error:
-        sys.exit(f"build_templates: {one_line(error)}")
     print(f"{args.out}: {len(templates.templates)} templates; drawn in {picture}")
 
 

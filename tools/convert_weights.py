@@ -9,13 +9,12 @@ is read by tools/eval_seg.py and tools/demo.py. Nothing in the file is executed.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from detectron2.config import instantiate
 
-from keypointnet.command_line import Parser, one_line
+from keypointnet.command_line import Parser, errors_in_one_line
 from keypointnet.tensor_files import CheckpointError
 from kp2seg.checkpoints import save_seg_checkpoint
 from kp2seg.lazy_config import config_to_text, load_seg_config
@@ -50,10 +49,8 @@ def main(words: Sequence[str] | None = None) -> None:
     args = parser.parse_args(words)
     if args.out.suffix != ".safetensors":
         parser.error(f"{args.out}: expected a name that ends in .safetensors")
-    try:
+    with errors_in_one_line("convert_weights", CheckpointError):
         count = pose2seg(args.source, args.out, args.templates)
-    except (CheckpointError, ValueError, OSError) as error:
-        sys.exit(f"convert_weights: {one_line(error)}")
     whose = args.templates or "ours, not the published ones"
     print(f"{args.out}: {count} tensors, each used once; templates: {whose}")
 

@@ -25,7 +25,7 @@ import cv2
 import numpy as np
 import torch
 
-from keypointnet.command_line import Parser, one_line
+from keypointnet.command_line import Parser, errors_in_one_line
 from keypointnet.drawing import save_picture
 from keypointnet.progress import progress_bar
 from keypointnet.tensor_files import CheckpointError
@@ -244,12 +244,8 @@ def write_json(path: Path, results: list[dict[str, Any]]) -> None:
 
 def main(words: Sequence[str] | None = None) -> None:
     args = parse(words)
-    try:
+    with errors_in_one_line("demo", CheckpointError, torch.OutOfMemoryError):
         run(args)
-    except (CheckpointError, ValueError, OSError, torch.OutOfMemoryError) as error:
-        sys.exit(f"demo: {one_line(error)}")
-    except KeyboardInterrupt:
-        sys.exit(130)
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ import sys
 from pathlib import Path
 
 from keypointnet.checkpoints import CheckpointError, load_model
+from keypointnet.command_line import Parser, at_least_one, errors_in_one_line
 from keypointnet.distributed import resolve_device
 from keypointnet.drawing import save_picture
 from keypointnet.evaluation import PAPER_TABLE_1
@@ -29,27 +30,25 @@ from keypointnet.views.storage import ViewStore, write_json
 
 def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = Parser("eval_kp", __doc__)
     parser.add_argument("checkpoints", nargs="+", type=Path, help="one for each seed")
     parser.add_argument("--views", required=True, type=Path, help="view store")
     parser.add_argument("--subset", default="test", choices=("test", "train", "all"))
-    parser.add_argument("--pairs", type=_positive, default=100, help="for each model (100)")
+    parser.add_argument("--pairs", type=at_least_one, default=100, help="for each model (100)")
     parser.add_argument("--seed", type=int, default=0, help="of the choice of pairs (0)")
     parser.add_argument("--device", default="auto", help="auto | cpu | cuda | cuda:<n>")
     parser.add_argument("--paper", choices=sorted(PAPER_TABLE_1), help="row of Table 1 beside ours")
     parser.add_argument(
         "--any-size", action="store_true", help="allow views of another size than trained with"
     )
-    parser.add_argument("--worst", type=_positive, default=16, help="how many worst pairs (16)")
+    parser.add_argument("--worst", type=at_least_one, default=16, help="how many worst pairs (16)")
     parser.add_argument("--out", type=Path, help="folder for results.json and worst-pairs.png")
     return parser.parse_args(arguments)
 
 
 def main(arguments: list[str] | None = None) -> None:
     args = parse_arguments(arguments)
-    try:
+    with errors_in_one_line("eval_kp", CheckpointError):
         device = resolve_device(args.device)
         store = ViewStore(args.views)
         models = [ModelViews(store, model) for model in choose_models(store, args.subset)]
@@ -86,14 +85,6 @@ def main(arguments: list[str] | None = None) -> None:
                 sheet = worst_pairs_sheet(model, models, result.evaluation.worst)
                 save_picture(args.out / name, sheet)
             print(f"written to {args.out}: results.json and the worst pairs as pictures")
-    except (ValueError, CheckpointError, OSError) as error:
-        sys.exit(f"eval_kp: {error}")
-
-
-def _positive(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"expected a whole number from 1 on, got {text!r}")
-    return int(text)
 
 
 if __name__ == "__main__":

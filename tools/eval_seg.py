@@ -21,7 +21,7 @@ from pathlib import Path
 
 import torch
 
-from keypointnet.command_line import Parser, at_least_one, one_line
+from keypointnet.command_line import Parser, at_least_one, errors_in_one_line
 from keypointnet.tensor_files import CheckpointError
 from kp2seg.build import category_ids, check_keypoints, takes_keypoints, trained_model
 from kp2seg.checkpoints import SegCheckpoint, read_seg_checkpoint
@@ -182,12 +182,8 @@ def run(args: argparse.Namespace) -> None:
 
 def main(words: Sequence[str] | None = None) -> None:
     args = parse(words)
-    try:
+    with errors_in_one_line("eval_seg", CheckpointError, torch.OutOfMemoryError):
         run(args)
-    except (CheckpointError, ValueError, OSError, torch.OutOfMemoryError) as error:
-        sys.exit(f"eval_seg: {one_line(error)}")
-    except KeyboardInterrupt:
-        sys.exit(130)
 
 
 if __name__ == "__main__":

@@ -6,18 +6,16 @@ get_free_models.py chairs data/models/chairs
 
 from __future__ import annotations
 
-import argparse
-import sys
 from pathlib import Path
 
-from keypointnet.command_line import one_line
+from keypointnet.command_line import Parser, errors_in_one_line
 from keypointnet.shapenet.debian_packages import PackageError
 from keypointnet.shapenet.free_models import CLASSES, fetch_free_models
 
 
-def main() -> int:
+def main() -> None:
     """Parse, fetch, print what was kept and what was left out."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser = Parser("get_free_models", __doc__)
     parser.add_argument("name", metavar="CLASS", choices=sorted(CLASSES), help="%(choices)s")
     parser.add_argument("out", metavar="OUT", type=Path, help="folder to write")
     parser.add_argument("--cache", type=Path, help="folder for the packages (default OUT/.cache)")
@@ -35,11 +33,9 @@ def main() -> int:
         help="also what is good for training only: sofas and other seats; further liveries",
     )
     args = parser.parse_args()
-    try:
+    stopped = "stopped; what was downloaded is kept"
+    with errors_in_one_line("get_free_models", PackageError, stopped=stopped):
         report = fetch_free_models(args.name, args.out, args.cache, args.deb, args.more)
-    except (PackageError, ValueError, OSError) as error:
-        print(f"get_free_models: {one_line(error)}", file=sys.stderr)
-        return 1
     counts = f"{report['train']} train, {report['test']} test"
     print(f"{report['models']} models in {args.out}: {counts}")
     for key in ("left out", "failed"):
@@ -49,8 +45,7 @@ def main() -> int:
             for model, reason in reasons.items():
                 print(f"  {model}: {reason}")
     print(f"creators and licences: {args.out / 'ATTRIBUTION.md'}")
-    return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -11,15 +11,14 @@ and draws what it found there.
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
+
+from keypointnet.command_line import Parser, errors_in_one_line
 
 
 def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = Parser("quickstart", __doc__)
     add = parser.add_argument
     add("--fresh", action="store_true", help="remove an earlier demo from OUT first")
     add("--out", type=Path, default=Path("runs/demo"), help="folder to write (runs/demo)")
@@ -48,7 +47,9 @@ def main(arguments: list[str] | None = None) -> None:
     from keypointnet.views.workers import WorkerError
 
     chosen = {name: getattr(args, name) for name in ("train", "test", "views")}
-    try:
+    stopped = "\nstopped; the same command goes on from here"
+    errors = CheckpointError, TrainingError, WorkerError
+    with errors_in_one_line("quickstart", *errors, stopped=stopped):
         if args.fresh:
             discard(args.out)
         result = run_demo(
@@ -58,11 +59,6 @@ def main(arguments: list[str] | None = None) -> None:
             workers=args.workers,
             limit_s=60 * args.minutes,
         )
-    except (ValueError, OSError, CheckpointError, TrainingError, WorkerError) as error:
-        sys.exit(f"quickstart: {error}")
-    except KeyboardInterrupt:
-        print("\nstopped; the same command goes on from here", file=sys.stderr)
-        sys.exit(130)
     print(f"\n{format_demo_table(result)}\n")
     if result.resumed:
         print("an earlier run had done a part of this; the seconds are of the rest")

@@ -17,6 +17,7 @@ import re
 import sys
 from pathlib import Path
 
+from keypointnet.command_line import Parser, at_least_one, errors_in_one_line
 from keypointnet.progress import progress_bar
 from keypointnet.views.cameras import CameraRange
 from keypointnet.views.generate import RenderSettings, plan_jobs, prepare_store
@@ -28,15 +29,14 @@ from keypointnet.views.workers import Outcome, WorkerError, render_jobs
 def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     """The command line."""
     paper = CameraRange()
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = Parser("render_views", __doc__)
     add = parser.add_argument
     add("models", help="a ShapeNetCore tree, a folder of meshes, or FAMILY:N or FAMILY:START-END")
     add("out", type=Path, help="the store's folder")
-    add("--views", type=int, default=200, help="views of each model (200)")
+    add("--views", type=at_least_one, default=200, help="views of each model (200)")
     add("--size", type=_size, default=(128, 128), help="pixels, N or HxW (128)")
-    add("--workers", type=int, default=len(os.sched_getaffinity(0)), help="processes (all cores)")
+    cores = len(os.sched_getaffinity(0))
+    add("--workers", type=at_least_one, default=cores, help="processes (all cores)")
     add("--shard", type=_shard, default=(0, 1), metavar="I/N", help="part I of N, from 0")
     add("--seed", type=int, default=0)
     add("--limit", type=int, help="only the first so many models")
@@ -70,47 +70,41 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
 def main(arguments: list[str] | None = None) -> int:
     """Render, print what failed. Returns the exit code: 1 when nothing could be rendered."""
     args = parse_arguments(arguments)
-    try:
-        settings = RenderSettings(
-            size=args.size,
-            views=_positive("--views", args.views),
-            seed=args.seed,
-            cameras=CameraRange(
-                distance=args.distance,
-                fov_deg=args.fov,
-                elevation_deg=tuple(args.elevation),
-                roll_deg=tuple(args.roll),
-                shift=args.shift,
-            ),
-            lights=args.lights,
-            background=args.background,
-            variation=args.variation,
-        )
-        sources = find_sources(args.models)
-        prepare_store(args.out, settings)
-        jobs, present = plan_jobs(sources, args.out, args.variants, args.shard, args.limit)
-        _copy_split(Path(args.models), args.out)
-        workers = min(_positive("--workers", args.workers), max(1, len(jobs)))
-    except (ValueError, StorageError, OSError) as error:
-        print(f"render_views: {error}", file=sys.stderr)
-        return 2
+    stopped = "stopped; the same command goes on from here"
+    with errors_in_one_line("render_views", StorageError, WorkerError, stopped=stopped):
+        return render(args)
 
+
+def render(args: argparse.Namespace) -> int:
+    settings = RenderSettings(
+        size=args.size,
+        views=args.views,
+        seed=args.seed,
+        cameras=CameraRange(
+            distance=args.distance,
+            fov_deg=args.fov,
+            elevation_deg=tuple(args.elevation),
+            roll_deg=tuple(args.roll),
+            shift=args.shift,
+        ),
+        lights=args.lights,
+        background=args.background,
+        variation=args.variation,
+    )
+    sources = find_sources(args.models)
+    prepare_store(args.out, settings)
+    jobs, present = plan_jobs(sources, args.out, args.variants, args.shard, args.limit)
+    _copy_split(Path(args.models), args.out)
+    workers = min(args.workers, max(1, len(jobs)))
     if present:
         print(f"{present} models and variants are there already")
     done: list[Outcome] = []
     failed: list[Outcome] = []
     total = settings.views * sum(len(job.variants) for job in jobs)
-    try:
-        with progress_bar(total=total, unit="view", smoothing=0.05, disable=not jobs) as bar:
-            for outcome in render_jobs(jobs, args.out, settings, workers, args.timeout):
-                (done if outcome.error is None else failed).append(outcome)
-                bar.update(settings.views)
-    except WorkerError as error:
-        print(f"render_views: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("stopped; the same command goes on from here", file=sys.stderr)
-        return 130
+    with progress_bar(total=total, unit="view", smoothing=0.05, disable=not jobs) as bar:
+        for outcome in render_jobs(jobs, args.out, settings, workers, args.timeout):
+            (done if outcome.error is None else failed).append(outcome)
+            bar.update(settings.views)
     report(args.out, args.shard, done, failed)
     return 1 if failed and not done and not present else 0
 
@@ -143,12 +137,6 @@ def _copy_split(models: Path, out: Path) -> None:
     if split.is_file():
         read_split(models)  # says what is wrong with it
         (out / "split.json").write_bytes(split.read_bytes())
-
-
-def _positive(name: str, value: int) -> int:
-    if value < 1:
-        raise ValueError(f"{name} must be at least 1, got {value}")
-    return value
 
 
 def _size(text: str) -> tuple[int, int]:

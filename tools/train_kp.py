@@ -7,27 +7,21 @@ torchrun --nproc-per-node 2 tools/train_kp.py --config …     several processes
 
 from __future__ import annotations
 
-import argparse
-import errno
-import sys
-
 from keypointnet.checkpoints import CheckpointError
-from keypointnet.command_line import one_line
+from keypointnet.command_line import Parser, errors_in_one_line
 from keypointnet.config import load_config
 from keypointnet.distributed import Processes
 from keypointnet.training import Trainer, TrainingError
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = Parser("train_kp", __doc__)
     parser.add_argument("--config", help="YAML file; the paper's settings without one")
     parser.add_argument("--resume", action="store_true", help="go on from the last checkpoint")
     parser.add_argument("--overfit", action="store_true", help="train on one batch alone")
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="settings to change")
     arguments = parser.parse_intermixed_args()
-    try:
+    with errors_in_one_line("train_kp", CheckpointError, TrainingError, resumes=True):
         config = load_config(arguments.config, arguments.overrides)
         processes = Processes.from_torchrun(config.run.device)
         try:
@@ -40,17 +34,6 @@ def main() -> None:
             summary = trainer.run()
         finally:
             processes.leave()
-    except (ValueError, OSError, CheckpointError, TrainingError) as error:
-        full = isinstance(error, OSError) and error.errno == errno.ENOSPC
-        hint = "; the last checkpoint is intact, make room and go on with --resume" if full else ""
-        sys.exit(f"train_kp: {one_line(error)}{hint}")
-    except RuntimeError as error:
-        if not str(error).startswith("DataLoader worker"):
-            raise
-        sys.exit(f"train_kp: a loading process died ({one_line(error)}); go on with --resume")
-    except KeyboardInterrupt:
-        print("stopped; --resume goes on from the last checkpoint", file=sys.stderr)
-        sys.exit(130)
     if summary and processes.is_main:
         print(
             f"held out: mean {summary['mean_deg']:.2f}°, median {summary['median_deg']:.2f}°, "

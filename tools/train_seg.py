@@ -21,14 +21,14 @@ from detectron2.engine import launch
 from detectron2.utils.logger import setup_logger
 from omegaconf import DictConfig
 
-from keypointnet.command_line import Parser, at_least_one, one_line
+from keypointnet.command_line import Parser, at_least_one, errors_in_one_line
 from keypointnet.tensor_files import CheckpointError
 from kp2seg.build import Evaluator, build_model, build_trainer
 from kp2seg.checkpoints import load_seg_weights, read_seg_checkpoint
 from kp2seg.lazy_config import SegConfigError, load_seg_config
 from kp2seg.training import SegTrainingError, checkpoint_files
 
-USERS_ERRORS = (ValueError, OSError, CheckpointError, torch.OutOfMemoryError)
+USERS_ERRORS = (CheckpointError, SegTrainingError, torch.OutOfMemoryError)
 
 
 def parse(words: Sequence[str] | None) -> argparse.Namespace:
@@ -83,32 +83,18 @@ def evaluate(config: DictConfig, weights: str | Path, strict: bool) -> dict[str,
 
 def main(words: Sequence[str] | None = None) -> None:
     args = parse(words)
-    try:
-        launch(
-            train,
-            args.num_gpus,
-            num_machines=args.num_machines,
-            machine_rank=args.machine_rank,
-            dist_url=args.dist_url,
-            args=(args,),
-        )
-    except (
-        ValueError,
-        OSError,
-        CheckpointError,
-        SegTrainingError,
-        torch.OutOfMemoryError,
-    ) as error:
-        sys.exit(f"train_seg: {one_line(error)}")
-    except torch.multiprocessing.ProcessRaisedException as error:
-        sys.exit(f"train_seg: a process failed: {str(error).strip().splitlines()[-1]}")
-    except RuntimeError as error:
-        if not str(error).startswith("DataLoader worker"):
-            raise
-        sys.exit(f"train_seg: a loading process died ({one_line(error)}); go on with --resume")
-    except KeyboardInterrupt:
-        print("stopped; --resume goes on from the last checkpoint", file=sys.stderr)
-        sys.exit(130)
+    with errors_in_one_line("train_seg", *USERS_ERRORS, resumes=not args.eval_only):
+        try:
+            launch(
+                train,
+                args.num_gpus,
+                num_machines=args.num_machines,
+                machine_rank=args.machine_rank,
+                dist_url=args.dist_url,
+                args=(args,),
+            )
+        except torch.multiprocessing.ProcessRaisedException as error:
+            sys.exit(f"train_seg: a process failed: {str(error).strip().splitlines()[-1]}")
 
 
 if __name__ == "__main__":

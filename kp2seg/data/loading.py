@@ -59,12 +59,24 @@ class TrainingBatches:
             position += self.batch
 
 
+class PackedRecords(Sequence[Record]):
+    """Standard dicts as bytes: every process that loads has a copy, and polygons are large."""
+
+    def __init__(self, records: Iterable[Record]) -> None:
+        self._packed = [pickle.dumps(record) for record in records]
+
+    def __len__(self) -> int:
+        return len(self._packed)
+
+    def __getitem__(self, index: Any) -> Any:
+        return pickle.loads(self._packed[index])
+
+
 class MappedPictures(Dataset[Record]):
     """Standard dicts through a mapper, by index or by (index, epoch)."""
 
     def __init__(self, records: Sequence[Record], mapper: Mapper) -> None:
-        # As bytes: every process that loads has a copy, and dicts of polygons are large.
-        self.records = [pickle.dumps(record) for record in records]
+        self.records = records if isinstance(records, PackedRecords) else PackedRecords(records)
         self.mapper = mapper
 
     def __len__(self) -> int:
@@ -72,8 +84,8 @@ class MappedPictures(Dataset[Record]):
 
     def __getitem__(self, key: int | tuple[int, int]) -> Record:
         if isinstance(key, tuple):
-            return self.mapper({**pickle.loads(self.records[key[0]]), "epoch": key[1]})
-        return self.mapper(pickle.loads(self.records[key]))
+            return self.mapper({**self.records[key[0]], "epoch": key[1]})
+        return self.mapper(self.records[key])
 
 
 def load_pictures(

@@ -19,6 +19,7 @@ from torch import Tensor
 from torchvision.transforms import v2
 
 from kp2seg.data.masks import decode, to_rle
+from kp2seg.data.paste import cut_out, paste_person, worth_pasting
 from kp2seg.data.problems import DataError
 from kp2seg.keypoint_sources.layouts import flip_pairs
 from kp2seg.keypoint_sources.poses import KeypointSource, Pose
@@ -32,12 +33,14 @@ class PictureAugmentation:
     colour:      strength of random brightness, contrast, saturation and hue; 0 to 1.
     drop_points: probability of losing each keypoint.
     move_points: standard deviation of points' random shifts, as a share of the pose's extent.
+    paste:       mean number of people of other pictures that are pasted in.
     """
 
     flip: float = 0.5
     colour: float = 0.0
     drop_points: float = 0.0
     move_points: float = 0.0
+    paste: float = 0.0
 
 
 class PoseMapper:
@@ -48,9 +51,11 @@ class PoseMapper:
     where the points are the annotations', pose_scores where they come from another source.
 
     Args:    keypoint_names: of the data set.  source: whose poses to use; None for the annotations.
-             augmentation: None for none.  image_format: "RGB" or "BGR".
+             augmentation: None for none.  donors: dicts of the pictures to paste people from.
+             image_format: "RGB" or "BGR".
              seed: of the augmentation, together with image_id and "epoch" of the dict; a dict
              without "epoch", as Detectron2's own loaders give, draws from torch's generator.
+    Raises:  ValueError: another format; people to paste, and no donors or no annotations.
     """
 
     def __init__(
@@ -59,38 +64,65 @@ class PoseMapper:
         *,
         source: KeypointSource | None = None,
         augmentation: PictureAugmentation | None = None,
+        donors: Sequence[dict[str, Any]] = (),
         image_format: str = "RGB",
         seed: int = 0,
     ) -> None:
         if image_format not in ("RGB", "BGR"):
             raise ValueError(f"PoseMapper: image_format: expected RGB or BGR, got {image_format!r}")
+        if augmentation is not None and augmentation.paste > 0 and (source or not donors):
+            raise ValueError("PoseMapper: paste: needs donors, and the annotations' people")
         self.names = tuple(keypoint_names)
         self.source = source
         self.augmentation = augmentation
+        self.donors = donors
         self.image_format = image_format
         self.seed = seed
         self.mirrored_order = mirrored_order(self.names)
 
     def __call__(self, dataset_dict: dict[str, Any]) -> dict[str, Any]:
         """One picture. Raises DataError for a file that cannot be read, or is of another size."""
+        pixels, instances = self._read(dataset_dict)
         record = copy.copy(dataset_dict)
-        annotations = record.pop("annotations", [])
-        image = read_picture(record)
-        size = (int(image.shape[0]), int(image.shape[1]))
-        if self.source is None:
-            instances = annotated_instances(annotations, size, len(self.names))
-        else:
-            poses = self.source.poses(record["image_id"])
-            instances = detected_instances(poses, size, len(self.names))
-        pixels = torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))
+        record.pop("annotations", None)
         if self.augmentation is not None:
             generator = self._generator(record)
+            pixels, instances = self._pasted(pixels, instances, generator)
             pixels, instances = augment_picture(
                 pixels, instances, self.augmentation, self.mirrored_order, generator
             )
         record["image"] = pixels.flip(0) if self.image_format == "BGR" else pixels
         record["instances"] = instances
         return record
+
+    def _read(self, record: dict[str, Any]) -> tuple[Tensor, Instances]:
+        image = read_picture(record)
+        size = (int(image.shape[0]), int(image.shape[1]))
+        if self.source is None:
+            people = annotated_instances(record.get("annotations", []), size, len(self.names))
+        else:
+            poses = self.source.poses(record["image_id"])
+            people = detected_instances(poses, size, len(self.names))
+        return torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1))), people
+
+    def _pasted(
+        self, image: Tensor, people: Instances, generator: torch.Generator
+    ) -> tuple[Tensor, Instances]:
+        """The picture with people of others in it, each with colours of its own."""
+        assert self.augmentation is not None
+        if self.augmentation.paste <= 0:
+            return image, people
+        for _ in range(int(self.augmentation.paste + torch.rand((), generator=generator).item())):
+            record = self.donors[_draw(len(self.donors), generator)]
+            rows = worth_pasting(record["annotations"])
+            if not rows:
+                continue
+            row = rows[_draw(len(rows), generator)]
+            part, person = cut_out(*self._read({**record, "annotations": [row]}))
+            if part.numel():
+                part = change_picture_colour(part, self.augmentation.colour, generator)
+                image, people = paste_person(image, people, part, person, generator)
+        return image, people
 
     def _generator(self, record: dict[str, Any]) -> torch.Generator:
         generator = torch.Generator()
@@ -101,6 +133,11 @@ class PoseMapper:
         else:
             generator.manual_seed(int(torch.randint(2**62, ()).item()))
         return generator
+
+
+def _draw(n: int, generator: torch.Generator) -> int:
+    """One of 0 … n − 1."""
+    return int(torch.randint(n, (), generator=generator).item())
 
 
 def read_picture(record: dict[str, Any]) -> np.ndarray:

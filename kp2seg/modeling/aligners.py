@@ -25,7 +25,6 @@ from kp2seg.affine import (
 )
 from kp2seg.alignment import sample_aligned
 from kp2seg.modeling.people import People
-from kp2seg.modeling.pictures import cut, pyramid, to_bytes, to_float, warp
 from kp2seg.modeling.region_matching import (
     Fallback,
     Matching,
@@ -33,6 +32,7 @@ from kp2seg.modeling.region_matching import (
     match_regions,
     random_jitter,
 )
+from kp2seg.pictures import cut, pyramid, to_bytes, to_float, warp
 
 
 class Regions(NamedTuple):

@@ -1,7 +1,5 @@
-import importlib.util
 import json
 import math
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -17,7 +15,6 @@ from kp2seg.templates import (
     silhouette_by_k,
 )
 
-ROOT = Path(__file__).resolve().parents[2]
 NAMES = ("top", "left", "right", "bottom")
 FLIP = {"left": "right"}
 # Three poses that are their own mirror images: upright, flat, and small without its lowest point.
@@ -150,15 +147,7 @@ def test_drawing_leaves_out_what_a_template_lacks(poses):
     assert (at(2, 0.5, 0.3) != background).any()
 
 
-def load_tool():
-    path = ROOT / "tools/build_templates.py"
-    spec = importlib.util.spec_from_file_location("build_templates", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-def test_tool(tmp_path, poses, capsys):
+def test_tool(load_tool, tmp_path, poses, capsys):
     annotations = []
     for number, pose in enumerate(np.nan_to_num(poses, nan=0.5)):
         pose = pose * [200, 200, 1] * (pose[:, 2:] > 0)
@@ -174,7 +163,7 @@ def test_tool(tmp_path, poses, capsys):
     dataset = tmp_path / "kites.json"
     dataset.write_text(json.dumps({"annotations": annotations, "categories": [category]}))
     out = tmp_path / "new" / "kites_templates.json"
-    tool = load_tool()
+    tool = load_tool("build_templates")
     tool.main([str(dataset), str(out), "--k", "auto", "--k-max", "4", "--mirror", "labels"])
     printed = capsys.readouterr().out
     assert "80 poses of 4 keypoints" in printed

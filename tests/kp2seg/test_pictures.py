@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from kp2seg.modeling.pictures import cut, pyramid, to_bytes, to_float, warp
+from kp2seg.pictures import cut, pyramid, to_bytes, to_float, warp
 
 STRIPES = np.tile(np.array([40, 80, 120], np.uint8)[None, :, None], (2, 1, 3))
 """2x3: three columns."""
