@@ -25,6 +25,7 @@ from keypointnet.config import ConfigError, StoreConfig, TrainConfig
 from keypointnet.distributed import resolve_device
 from keypointnet.drawing import keypoint_sheet, save_picture
 from keypointnet.evaluation import Evaluation
+from keypointnet.files import write_json
 from keypointnet.pacing import affordable_steps, scale_schedule, seconds_per_step
 from keypointnet.progress import progress_bar
 from keypointnet.reporting import METRICS, align_columns, evaluate_checkpoints, results_document
@@ -32,7 +33,7 @@ from keypointnet.training import Trainer
 from keypointnet.views.generate import RenderSettings, plan_jobs, prepare_store
 from keypointnet.views.pairs import open_models
 from keypointnet.views.sources import find_sources
-from keypointnet.views.storage import StorageError, read_json, write_json
+from keypointnet.views.storage import StorageError, read_json
 from keypointnet.views.workers import render_jobs
 
 EXPECTED: dict[str, float | None] = {

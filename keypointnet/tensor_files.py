@@ -45,6 +45,13 @@ def write_tensors(
         raise CheckpointError(f"{path}: cannot be written ({error.strerror}); {kept}") from error
 
 
+def what_is_left(last: Path) -> str:
+    """For a run that cannot go on: where its last checkpoint is, if there is one."""
+    if last.exists():
+        return f"The last checkpoint is intact: {last}"
+    return "No checkpoint was written yet"
+
+
 def read_tensors(path: Path) -> tuple[dict[str, dict[str, Tensor]], dict[str, str]]:
     """Group → name → tensor, and the metadata.
 

@@ -47,6 +47,7 @@ from keypointnet.precision import resolve_autocast
 from keypointnet.progress import progress_bar
 from keypointnet.runlog import RunLog
 from keypointnet.schedules import learning_rate, moving_average
+from keypointnet.tensor_files import what_is_left
 from keypointnet.views.augmentation import augment
 from keypointnet.views.pairs import (
     ModelViews,
@@ -258,8 +259,7 @@ class Trainer:
             raise TrainingError(
                 f"step {self.step + 1}: "
                 f"{'the gradient' if not bad else 'loss ' + ', '.join(bad)} is not finite; models "
-                f"of the batch: {', '.join(sorted(set(batch.models)))}. The last checkpoint is "
-                f"intact: {self.last if self.last.exists() else 'none was written yet'}"
+                f"of the batch: {', '.join(sorted(set(batch.models)))}. {what_is_left(self.last)}"
             )
         self.optimizer.step()
         if self.averaged is not None:

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from keypointnet.views.view_files import write_whole
+from keypointnet.files import write_whole
 
 FIELDS = ("connections", "names", "vis_threshold", "flip_map", "minpoints", "templates")
 

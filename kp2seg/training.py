@@ -36,7 +36,7 @@ from torch.optim.swa_utils import AveragedModel
 from keypointnet.checkpoints import load_optimizer, optimizer_tensors
 from keypointnet.drawing import save_picture
 from keypointnet.schedules import moving_average
-from keypointnet.tensor_files import CheckpointError
+from keypointnet.tensor_files import CheckpointError, what_is_left
 from kp2seg.checkpoints import load_seg_weights, read_seg_checkpoint, save_seg_checkpoint
 
 logger = logging.getLogger(__name__)
@@ -177,8 +177,7 @@ class SegTrainer(TrainerBase):
             values = ", ".join(f"{name} {loss.item():.4g}" for name, loss in losses.items())
             raise SegTrainingError(
                 f"step {self.iter + 1}: {values}, gradient norm {float(norm):.4g}: not finite; "
-                f"pictures of the batch: {names}. The last checkpoint is intact: "
-                f"{self.last if self.last.exists() else 'none was written yet'}"
+                f"pictures of the batch: {names}. {what_is_left(self.last)}"
             )
         self.optimizer.step()
         if self.averaged is not None:
@@ -277,11 +276,19 @@ def drop_lines_after(path: Path, step: int) -> None:
     """
     lines = path.read_text().splitlines(keepends=True) if path.exists() else []
     whole = [line for line in lines if line.endswith("\n")]
-    kept = [line for line in whole if json.loads(line)["iteration"] < step]
+    kept = [line for line in whole if _iteration(line) < step]
     # Written beside and moved: a kill in between must not cost the log of a long run.
     beside = path.with_name(f".{path.name}.tmp")
     beside.write_text("".join(kept))
     beside.replace(path)
+
+
+def _iteration(line: str) -> float:
+    """Of a line of metrics.jsonl; infinite for one that a crash has damaged."""
+    try:
+        return float(json.loads(line)["iteration"])
+    except (ValueError, KeyError, TypeError):
+        return math.inf
 
 
 def _check_disk(out: Path) -> None:

@@ -9,8 +9,9 @@ import torch
 
 from keypointnet.checkpoints import build_model, load_model, save_checkpoint
 from keypointnet.config import load_config
+from keypointnet.files import write_json
 from keypointnet.views.cameras import CameraRange, sample_cameras
-from keypointnet.views.storage import write_json, write_model_views
+from keypointnet.views.storage import write_model_views
 
 TINY = [
     "model.num_keypoints=3",

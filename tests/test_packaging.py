@@ -78,15 +78,18 @@ def test_wheel_works_outside_the_checkout(wheel: Path, tmp_path: Path) -> None:
     output = run(
         sys.executable,
         "-c",
-        "import keypointnet, kp2seg; "
-        "print(keypointnet.__file__, kp2seg.__file__, keypointnet.__version__, sep='\\n')",
+        "import keypointnet, kp2seg; from kp2seg import zoo; "
+        "print(keypointnet.__file__, kp2seg.__file__, keypointnet.__version__, sep='\\n'); "
+        "print(*[zoo.get(name).num_keypoints for name in zoo.MODELS]); "
+        "print(*[zoo.templates(name).is_file() for name in zoo.TEMPLATES])",
         cwd=tmp_path,
         PYTHONPATH=str(site),
     )
-    core, plugin, version = output.split("\n")[:3]
+    core, plugin, version, keypoints, templates = output.split("\n")[:5]
     assert Path(core) == site / "keypointnet" / "__init__.py"
     assert Path(plugin) == site / "kp2seg" / "__init__.py"
     assert wheel.name.startswith(f"kp2seg-{version}-")
+    assert (keypoints, templates) == ("10", "True")
 
 
 def normalised(name: str) -> str:

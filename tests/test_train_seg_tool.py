@@ -160,9 +160,14 @@ def test_mistakes_end_with_one_line(tool, tiny, override, message):
         (["--config-file", "/nowhere.py"], "/nowhere.py: no such configuration file"),
         (["--config-file", "x.py", "--num-gpus", "99"], "--num-gpus 99: there are"),
         (["--config-file", "x.py", "--num-machines", "2"], "several need --dist-url"),
+        (
+            ["--config-file", "x.py", "--num-machines", "2", "--dist-url", "tcp://a:1"],
+            "several need CUDA",
+        ),
     ],
 )
-def test_wrong_flags_end_with_one_line(tool, words, message):
+def test_wrong_flags_end_with_one_line(tool, words, message, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(SystemExit, match=rf"^train_seg: [^\n]*{message}[^\n]*$"):
         tool.main(words)
 

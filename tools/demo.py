@@ -27,9 +27,9 @@ import torch
 
 from keypointnet.command_line import Parser, errors_in_one_line
 from keypointnet.drawing import save_picture
+from keypointnet.files import write_whole
 from keypointnet.progress import progress_bar
 from keypointnet.tensor_files import CheckpointError
-from keypointnet.views.view_files import write_whole
 from kp2seg.build import connections, takes_keypoints, trained_model
 from kp2seg.checkpoints import read_seg_checkpoint
 from kp2seg.data.mapper import detected_instances, read_picture

@@ -18,6 +18,7 @@ from keypointnet.command_line import Parser, at_least_one, errors_in_one_line
 from keypointnet.distributed import resolve_device
 from keypointnet.drawing import save_picture
 from keypointnet.evaluation import PAPER_TABLE_1
+from keypointnet.files import write_json
 from keypointnet.reporting import (
     evaluate_checkpoints,
     format_table,
@@ -25,7 +26,7 @@ from keypointnet.reporting import (
     worst_pairs_sheet,
 )
 from keypointnet.views.pairs import ModelViews, choose_models
-from keypointnet.views.storage import ViewStore, write_json
+from keypointnet.views.storage import ViewStore
 
 
 def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:

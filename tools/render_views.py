@@ -18,11 +18,12 @@ import sys
 from pathlib import Path
 
 from keypointnet.command_line import Parser, at_least_one, errors_in_one_line
+from keypointnet.files import write_json
 from keypointnet.progress import progress_bar
 from keypointnet.views.cameras import CameraRange
 from keypointnet.views.generate import RenderSettings, plan_jobs, prepare_store
 from keypointnet.views.sources import find_sources
-from keypointnet.views.storage import StorageError, read_json, read_split, write_json
+from keypointnet.views.storage import StorageError, read_json, read_split
 from keypointnet.views.workers import Outcome, WorkerError, render_jobs
 
 

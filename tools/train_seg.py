@@ -48,6 +48,8 @@ def parse(words: Sequence[str] | None) -> argparse.Namespace:
         parser.error(f"--num-gpus {args.num_gpus}: there are {torch.cuda.device_count()}")
     if args.num_machines > 1 and args.dist_url == "auto":
         parser.error("--num-machines: several need --dist-url tcp://host:port")
+    if args.num_machines > 1 and not torch.cuda.is_available():
+        parser.error("--num-machines: several need CUDA, and there is none here")
     return args
 
 

@@ -28,7 +28,7 @@ model = L(Pose2Seg)(
         region_size=192,
         matching="templates",
         transform="similarity",
-        region_scale=0.8,
+        region_scale=1.2,
         fallback="box",
         jitter=dict(angle_deg=35.0, scale=(0.75, 1.25), shift=0.12),
     ),
@@ -45,7 +45,9 @@ model = L(Pose2Seg)(
 data.update(
     pictures_per_step=6,
     workers=1,
-    augmentation=L(PictureAugmentation)(flip=0.5, colour=0.5, drop_points=0.1, move_points=0.01),
+    augmentation=L(PictureAugmentation)(
+        flip=0.5, colour=0.5, drop_points=0.1, move_points=0.01, paste=0.7
+    ),
 )
 
 optimizer = L(torch.optim.AdamW)(lr=1e-3, weight_decay=0.02)
@@ -58,10 +60,10 @@ schedule = L(WarmupParamScheduler)(
 
 train.update(
     out="runs/light",
-    steps=4000,
+    steps=3000,
     amp=True,
     ema_decay=0.998,
     clip_norm=5.0,
-    eval_every=500,
+    eval_every=750,
     checkpoint_every=250,
 )

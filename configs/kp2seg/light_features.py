@@ -15,7 +15,7 @@ model.aligner = L(FeatureAligner)(
     align_size=64,
     matching="templates",
     transform="similarity",
-    region_scale=0.8,
+    region_scale=1.2,
     fallback="box",
     jitter=model.aligner.jitter,
 )

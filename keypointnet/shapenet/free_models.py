@@ -7,7 +7,6 @@ OUT/split.json, and OUT/report.json with what was left out and why.
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -15,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from keypointnet.files import write_json
 from keypointnet.progress import progress_bar
 from keypointnet.shapenet import aeroplanes, cars, chairs, sweethome3d
 from keypointnet.shapenet.debian_packages import unpacked_package
@@ -173,13 +173,6 @@ def attribution_page(name: str, attribution: dict[str, dict[str, str]]) -> str:
         cells = [entry[key] for key in ("title", "creator", "licence", "package", "file")]
         lines.append("| " + " | ".join([model, *(c.replace("|", "/") for c in cells)]) + " |")
     return "\n".join(lines) + "\n"
-
-
-def write_json(path: Path, value: object) -> None:
-    """Write a JSON file, whole or not at all."""
-    temporary = path.with_name(path.name + ".part")
-    temporary.write_text(json.dumps(value, indent=1, sort_keys=True) + "\n", encoding="utf-8")
-    os.replace(temporary, path)
 
 
 def transformed(model: Model, matrix: np.ndarray) -> Model:

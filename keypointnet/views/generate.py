@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from keypointnet.files import write_json
 from keypointnet.views.cameras import CameraRange
 from keypointnet.views.sources import ModelSource
 from keypointnet.views.storage import (
@@ -20,7 +21,6 @@ from keypointnet.views.storage import (
     StorageError,
     read_store_info,
     view_file,
-    write_json,
 )
 
 

@@ -28,7 +28,6 @@ from keypointnet.views.view_files import (
     decode,
     view_file,
     write_model_views,
-    write_whole,
 )
 
 __all__ = [
@@ -41,7 +40,6 @@ __all__ = [
     "read_store_info",
     "stored_models",
     "view_file",
-    "write_json",
     "write_model_views",
 ]
 
@@ -210,11 +208,6 @@ def read_split(root: Path) -> dict[str, list[str]] | None:
     if both:
         raise StorageError(f"{path}: in 'train' and in 'test': {', '.join(both[:5])}")
     return dict(split)
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Write a JSON file that is there whole or not at all."""
-    write_whole(path, (json.dumps(value, indent=1, ensure_ascii=False) + "\n").encode())
 
 
 def read_json(path: Path) -> Any:

@@ -14,17 +14,17 @@ os.replace).
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import os
 import struct
-import tempfile
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
 import numpy as np
+
+from keypointnet.files import write_whole
 
 _INDEX_NAME = b"cameras.npy"
 _RECORD = np.dtype(
@@ -202,20 +202,3 @@ def _zip(members: list[tuple[bytes, bytes]]) -> bytes:
     size = sum(map(len, directory))
     end = _END_RECORD.pack(b"PK\5\6", 0, 0, len(members), len(members), size, offset, 0)
     return b"".join([*parts, *directory, end])
-
-
-def write_whole(path: Path, data: bytes) -> None:
-    """Write a file that is there whole or, after a crash or with a full disk, not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, temporary = tempfile.mkstemp(prefix=".", suffix=".tmp", dir=path.parent)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            os.unlink(temporary)
-        raise

@@ -125,8 +125,9 @@ def read_dataset(name: str, *, strict: bool = False, check_images: bool = True) 
 def dataset_dicts(data: KeypointData) -> list[dict[str, Any]]:
     """Detectron2's standard dicts, one for each picture.
 
-    Convention: boxes XYWH and polygons in px; `keypoints` are COCO's raw numbers (3K), to which the
-    mapper adds 0.5.  category_id counts the classes from 0.  id, area and iscrowd are kept.
+    Convention: boxes XYWH and polygons in px, as in the file; `keypoints` (3K) are COCO's numbers
+    plus 0.5, which puts pixel centres at + 0.5, as `load_coco_json` of Detectron2 has them.
+    category_id counts the classes from 0.  id, area and iscrowd are kept.
     """
     classes = {row["id"]: i for i, row in enumerate(_classes(data))}
     records = {
@@ -139,11 +140,15 @@ def dataset_dicts(data: KeypointData) -> list[dict[str, Any]]:
         }
         for image in data.coco["images"]
     }
-    copied = ("bbox", "keypoints", "segmentation", "area", "iscrowd", "id")
+    copied = ("bbox", "segmentation", "area", "iscrowd", "id")
     for row in data.coco["annotations"]:
         records[row["image_id"]]["annotations"].append(
             {
                 **{key: row[key] for key in copied},
+                "keypoints": [
+                    value if place % 3 == 2 else value + 0.5
+                    for place, value in enumerate(row["keypoints"])
+                ],
                 "bbox_mode": BoxMode.XYWH_ABS,
                 "category_id": classes[row["category_id"]],
             }

@@ -165,12 +165,11 @@ def annotated_instances(
 ) -> Instances:
     """The people of a picture with their true points and masks.
 
-    Args:    annotations: with COCO's raw keypoints.  size: (h, w) px.
+    Args:    annotations: of a standard dict.  size: (h, w) px.
     """
     instances = Instances(size)
-    raw = np.array([row["keypoints"] for row in annotations], dtype=np.float64)
-    points = torch.from_numpy(raw.reshape(-1, n_keypoints, 3)).float()
-    points[..., :2] += 0.5
+    rows = np.array([row["keypoints"] for row in annotations], dtype=np.float64)
+    points = torch.from_numpy(rows.reshape(-1, n_keypoints, 3)).float()
     instances.gt_keypoints = Keypoints(points)
     masks = [decode(to_rle(row["segmentation"], size)).astype(bool) for row in annotations]
     stacked = np.stack(masks) if masks else np.zeros((0, *size), bool)

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import keypointnet
-from keypointnet.views.view_files import write_whole
+from keypointnet.files import write_whole
 from kp2seg.data.annotations import is_integer, is_number
 from kp2seg.data.coco_json import KeypointData, read_json
 from kp2seg.data.masks import RLE

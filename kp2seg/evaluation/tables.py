@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from keypointnet.views.view_files import write_whole
+from keypointnet.files import write_whole
 from kp2seg.evaluation.evaluate import Evaluation
 
 

@@ -103,6 +103,13 @@ class Aligner(nn.Module):
             "fallback": fallback,
         }
         self.jitter = jitter
+        if jitter is not None:
+            try:
+                random_jitter(0, (1, 1), **jitter)  # type: ignore[arg-type]
+            except (TypeError, IndexError) as error:
+                raise ValueError(
+                    f"jitter: expected angle_deg, scale=(from, to) and shift, got {jitter}"
+                ) from error
         self.register_buffer("pixel_mean", torch.tensor(pixel_mean).view(-1, 1, 1), False)
         self.register_buffer("pixel_std", torch.tensor(pixel_std).view(-1, 1, 1), False)
 

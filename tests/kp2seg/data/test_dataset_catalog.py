@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from detectron2.data import DatasetCatalog, MetadataCatalog
+from detectron2.data.datasets import load_coco_json
 from detectron2.evaluation import COCOEvaluator
 from detectron2.structures import BoxMode
 from PIL import Image
@@ -126,13 +127,28 @@ def test_standard_dicts(tmp_path: Path) -> None:
         "bbox": [5, 5, 50, 40],
         "bbox_mode": BoxMode.XYWH_ABS,
         "category_id": 0,
-        "keypoints": rows[0]["keypoints"],
+        "keypoints": [30.5, 20.5, 2] * 5 + [0.5, 0.5, 0] * 12,
         "segmentation": rows[0]["segmentation"],
         "area": 2000.0,
         "iscrowd": 0,
         "id": 10,
     }
     assert [person["id"] for person in second["annotations"]] == [16]
+
+
+def test_standard_dicts_are_detectron2s_own(tmp_path: Path) -> None:
+    write_coco(tmp_path)
+    register_datasets(tmp_path)
+    file = tmp_path / "coco/annotations/person_keypoints_val2017.json"
+    theirs = {
+        row["image_id"]: [person["keypoints"] for person in row["annotations"]]
+        for row in load_coco_json(str(file), str(tmp_path / "coco/val2017"))
+    }
+    ours = DatasetCatalog.get("cocopersons_val")
+    assert ours
+    for row in ours:
+        for person in row["annotations"]:
+            assert person["keypoints"] in theirs[row["image_id"]]
 
 
 def test_detectron2s_evaluator_scores_against_the_data_set(tmp_path: Path) -> None:
@@ -178,7 +194,7 @@ def test_any_class_and_any_joints(tmp_path: Path) -> None:
     assert MetadataCatalog.get(name).keypoint_flip_map == []
     (picture,) = DatasetCatalog.get(name)
     (chair,) = picture["annotations"]
-    assert chair["keypoints"] == [3, 3, 2, 2, 2, 2]
+    assert chair["keypoints"] == [3.5, 3.5, 2, 2.5, 2.5, 2]
     assert (chair["category_id"], chair["area"], chair["id"]) == (0, 16.0, 0)
 
 

@@ -29,7 +29,7 @@ def annotation(number: int, x: float, **more) -> dict:
         "id": number,
         "bbox": [x, 1, 2, 3],
         "category_id": 0,
-        "keypoints": [x, 1, 2, x, 2, 1, x + 1, 2, 2, 0, 0, 0],
+        "keypoints": [x + 0.5, 1.5, 2, x + 0.5, 2.5, 1, x + 1.5, 2.5, 2, 0, 0, 0],
         "segmentation": [[x, 1, x + 2, 1, x + 2, 4, x, 4]],
         **more,
     }
@@ -63,7 +63,7 @@ def test_a_picture_and_its_people_in_their_order(record):
     people = mapped["instances"]
     assert people.annotation_ids.tolist() == [31, 12]
     first = people.gt_keypoints.tensor[0].tolist()
-    # COCO's raw numbers and 0.5; the last point is missing.
+    # The last point is missing.
     assert first[:3] == [[1.5, 1.5, 2.0], [1.5, 2.5, 1.0], [2.5, 2.5, 2.0]]
     assert first[3][2] == 0
     assert people.gt_boxes.tensor.tolist() == [[1, 1, 3, 4], [4, 1, 6, 4]]

@@ -15,7 +15,7 @@ NAMES = tuple("abcdef")
 
 def annotation(x0: int, y0: int, x1: int, y1: int, number: int = 1) -> dict:
     """A person who fills a box, with keypoints down its middle."""
-    xs, ys = np.full(6, (x0 + x1) / 2 - 0.5), np.linspace(y0 + 1, y1 - 2, 6)
+    xs, ys = np.full(6, (x0 + x1) / 2), np.linspace(y0 + 1.5, y1 - 1.5, 6)
     return {
         "id": number,
         "category_id": 0,

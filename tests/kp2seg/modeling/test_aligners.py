@@ -134,6 +134,13 @@ def test_matrices_between_the_conventions_by_hand():
 
 
 @pytest.mark.parametrize("make", [feature_aligner, image_aligner])
+@pytest.mark.parametrize("jitter", [{"scale": [1.2]}, {"scales": (0.9, 1.1)}, {"scale": 0.5}])
+def test_jitter_that_is_none(make, jitter):
+    with pytest.raises(ValueError, match=r"jitter: expected angle_deg, scale=\(from, to\)"):
+        make(jitter=jitter)
+
+
+@pytest.mark.parametrize("make", [feature_aligner, image_aligner])
 def test_jitter_in_training_only_and_seeded(make, inputs, points):
     jitter = {"angle_deg": 10.0, "scale": (0.9, 1.1), "shift": 0.05}
     aligner, people = make(jitter=jitter), gather_people(inputs, 4, CPU)

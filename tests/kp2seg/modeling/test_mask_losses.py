@@ -57,8 +57,16 @@ def test_iou_by_hand():
 
 
 def test_quality_by_hand():
-    loss = quality_loss(torch.tensor([0.5, 1.0]), torch.tensor([0.7, 0.6]))
-    assert loss.item() == pytest.approx((0.04 + 0.16) / 2)
+    loss = quality_loss(torch.tensor([0.5, 0.75]), torch.tensor([0.7, 0.6]))
+    second = -0.6 * math.log(0.75) - 0.4 * math.log(0.25)
+    assert loss.item() == pytest.approx((math.log(2) + second) / 2)
+
+
+def test_a_quality_that_is_far_off_still_learns():
+    logit = torch.tensor([-9.0, 9.0], requires_grad=True)
+    quality_loss(logit.sigmoid(), torch.tensor([0.6, 0.1])).backward()
+    torch.testing.assert_close(logit.grad, torch.tensor([-0.6, 0.9]) / 2, rtol=1e-2, atol=0)
+    assert quality_loss(torch.tensor([0.0, 1.0]), torch.tensor([1.0, 0.0])).isfinite()
 
 
 def test_nobody():
