@@ -9,12 +9,12 @@ import cv2
 import numpy as np
 import pytest
 
+from keypointnet.files import write_json
 from keypointnet.views import storage
 from keypointnet.views.storage import (
     StorageError,
     ViewStore,
     view_file,
-    write_json,
     write_model_views,
 )
 
