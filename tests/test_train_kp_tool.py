@@ -56,6 +56,8 @@ def test_training_then_resuming(train_kp, arguments, tmp_path, capsys):
 
     with pytest.raises(SystemExit, match=r"^train_kp: run.out: .*run already; .*--resume"):
         train_kp(*arguments)
+    train_kp("--resume", *arguments)
+    assert capsys.readouterr().out == f"{last.path}: all 2 steps are done\n"
     train_kp("--resume", *arguments, "optim.steps=3")
     lines = (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()
     steps = [(line["group"], line["step"]) for line in map(json.loads, lines)]

@@ -31,6 +31,8 @@ def main() -> None:
                 overfit=arguments.overfit,
                 processes=processes,
             )
+            if trainer.step >= config.optim.steps and processes.is_main:
+                print(f"{trainer.last}: all {trainer.step} steps are done")
             summary = trainer.run()
         finally:
             processes.leave()
