@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from typing import Literal
 
+import cv2
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -95,8 +97,8 @@ def fit_transform(
              than 2 distinct weighted points, for an affine map fewer than 3 off a line). The
              matrix is the identity there.
     Raises:  ValueError: the shapes do not broadcast, or an unknown transform.
-    Source:  Zhang et al. 2019, section 3.2. The reference solves the same equations by SVD in
-             float32; where they leave the map open it takes the shortest solution.
+    Source:  Zhang et al. 2019, section 3.2. The reference solves the same equations as
+             `fit_similarity_single`; where they leave the map open it takes the shortest solution.
     """
     if transform not in _MIN_POINTS:
         raise ValueError(
@@ -145,20 +147,55 @@ def fit_transform(
     return torch.where(defined[..., None, None], A, identity).to(src.dtype), defined
 
 
+def fit_similarity_single(src: Tensor, dst: Tensor, used: Tensor) -> Tensor:
+    """`fit_transform`'s similarities with the reference's rounding, which is not small.
+
+    Solving for uncentred points in float32 puts a 64 px frame some 1e-3 px off. Where that takes a
+    limb past a pixel of its map, the published network's logits change in the second digit, so a
+    faithful repetition needs the same arithmetic: OpenCV's SVD of the same equations in the same
+    order, one point set at a time.
+
+    Args:    src, dst: (P, K, 2) on any device.  used: (P, K) bool, at least 2 in each row.
+    Returns: A_src2dst (P, 3, 3) float64 on that device, without gradient.
+    Source:  the reference's solve_affinematrix.
+    """
+    A = np.tile(np.eye(3), (len(src), 1, 1))
+    numbers = (values.detach().cpu().numpy() for values in (src, dst, used))
+    for row, points, targets, kept in zip(A, *numbers, strict=True):
+        x, y = points[kept].T
+        equations = np.zeros((len(x), 2, 4), dtype=np.float32)
+        equations[:, 0, :3] = np.stack([x, y, np.ones_like(x)], axis=1)
+        equations[:, 1, (0, 1, 3)] = np.stack([y, -x, np.ones_like(x)], axis=1)
+        right = targets[kept].astype(np.float32).reshape(-1, 1)
+        _, solution = cv2.solve(equations.reshape(-1, 4), right, flags=cv2.DECOMP_SVD)
+        a, b, tx, ty = solution[:, 0]
+        row[:2] = [[a, b, tx], [-b, a, ty]]
+    return torch.from_numpy(A).to(src.device)
+
+
 def letterbox(
-    source_size: tuple[float, float] | Tensor, size: tuple[int, int], device: torch.device
+    source_size: tuple[float, float] | Tensor,
+    size: tuple[int, int],
+    device: torch.device,
+    *,
+    single: bool = False,
 ) -> Tensor:
     """The map that takes a whole picture, its shape kept, centred into a frame.
 
     Args:    source_size: (h, w) of the picture, or (P, 2), of P pictures.
              size: (h, w) of the frame.
+             single: rounded as the reference's, which is made in float32; by that a few pixels in
+             a thousand of its letterboxed pictures are a grey level off.
     Returns: (3, 3) or (P, 3, 3) float64 A_source2frame.
     """
     h, w = torch.as_tensor(source_size, dtype=torch.float64, device=device).unbind(-1)
     scale = torch.minimum(size[0] / h, size[1] / w)
     zero = torch.zeros_like(scale)
-    tx, ty = (size[1] - w * scale) / 2, (size[0] - h * scale) / 2
-    return _affine_matrix(scale, zero, tx, zero, scale, ty)
+    if single:
+        scale = scale.float()
+        w, h = w.float(), h.float()
+    tx, ty = size[1] / 2 - w / 2 * scale, size[0] / 2 - h / 2 * scale
+    return _affine_matrix(*(entry.double() for entry in (scale, zero, tx, zero, scale, ty)))
 
 
 def _centred(points: Tensor, w: Tensor, used: Tensor) -> tuple[Tensor, Tensor]:

@@ -16,6 +16,7 @@ from kp2seg.affine import (
     Convention,
     Transform,
     compose,
+    fit_similarity_single,
     fit_transform,
     invert,
     letterbox,
@@ -120,6 +121,7 @@ def best_templates(
     transform: Transform = "similarity",
     hard: bool = True,
     weight: Tensor | None = None,
+    single: bool = False,
 ) -> Alignment:
     """The region of each person: the best template's map, or the whole source.
 
@@ -132,12 +134,16 @@ def best_templates(
              pixels of the source.
              source_size: (h, w) px of the source, or (P, 2), one for each person.
              align_size: (h, w) px of the aligned frame.
+             single: the chosen similarity is rounded as the reference's, see
+             `kp2seg.affine.fit_similarity_single`; not differentiable then.
     Returns: Alignment. A_src2align is differentiable in kpts, templates and weight; the choice is
              not.
-    Raises:  ValueError: as `template_scores`.
+    Raises:  ValueError: as `template_scores`; single with another transform or with weight.
     Source:  as `template_scores`; what the reference keeps from one template to the next has no
              other effect than said here.
     """
+    if single and (transform != "similarity" or weight is not None):
+        raise ValueError("best_templates: single is of similarities without weight")
     A_src2unit, score = template_scores(
         kpts, visibility, templates, transform=transform, hard=hard, weight=weight
     )
@@ -157,7 +163,14 @@ def best_templates(
     scores = torch.cat([allowed.new_zeros(kpts.shape[0], 1), allowed], dim=1)
     index = scores.argmax(dim=1)
     rows = torch.arange(kpts.shape[0], device=kpts.device)
-    return Alignment(candidates[rows, index], scores[rows, index], index - 1)
+    A_src2align, best = candidates[rows, index], index - 1
+    if single:
+        matched = best >= 0
+        template = templates[best[matched]].to(kpts.device)
+        shared = (visibility[matched] > 0) & (template[..., 2] > 0)
+        A = fit_similarity_single(kpts[matched], template[..., :2], shared) * to_frame
+        A_src2align[matched] = A.to(kpts.dtype)
+    return Alignment(A_src2align, scores[rows, index], best)
 
 
 def _check_shapes(

@@ -18,10 +18,19 @@ def add_kp2seg_config(cfg: CfgNode) -> None:
     cfg.INPUT.FORMAT = "RGB"
     cfg.MODEL.PIXEL_MEAN = [123.675, 116.28, 103.53]
     cfg.MODEL.PIXEL_STD = [58.395, 57.12, 57.375]
-    cfg.MODEL.TIMM = CfgNode({"NAME": "tf_efficientnet_lite0", "PRETRAINED": True})
+    cfg.MODEL.TIMM = CfgNode(
+        {
+            "NAME": "tf_efficientnet_lite0",
+            "PRETRAINED": True,
+            # Of networks made for one size: REGION_SIZE or INPUT_SIZE.
+            "IMG_SIZE": 0,
+        }
+    )
     cfg.MODEL.POSE2SEG = CfgNode(
         {
             "TEMPLATES": "",
+            # Added to them: "labels" as published, left and right exchanged; "mirror"; "none".
+            "TEMPLATE_COPIES": "labels",
             # "features": aligned in the picture's feature map; "image": in the picture itself.
             "ALIGN": "features",
             "IN_FEATURE": "p2",

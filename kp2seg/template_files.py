@@ -19,6 +19,9 @@ from torch import Tensor
 
 from keypointnet.files import write_whole
 
+Copies = Literal["labels", "mirror", "none"]
+"""What is matched beside the templates themselves, see `matching_templates`."""
+
 FIELDS = ("connections", "names", "vis_threshold", "flip_map", "minpoints", "templates")
 
 
@@ -114,7 +117,7 @@ def templates_to_json(templates: PoseTemplates) -> dict[str, Any]:
 
 def matching_templates(
     templates: PoseTemplates,
-    double: Literal["labels", "mirror", "none"] = "labels",
+    double: Copies = "labels",
     factor: float = 1.0,
 ) -> Tensor:
     """Templates as `best_templates` takes them: weak points dropped, doubled, as a tensor.

@@ -67,7 +67,7 @@ def test_pictures_with_annotations(tool, weights, annotations, tmp_path, capsys)
     words = [*map(str, pictures[:2]), "--weights", str(weights), "--device", "cpu"]
     tool.main([*words, "--keypoints", str(file), "--out", str(out)])
     printed = capsys.readouterr()
-    assert printed.out == f"results in {out}\n"
+    assert printed.out == f"3 people cut out; results in {out}\n"
     assert "cut out: 100%" in printed.err
     names = sorted(path.name for path in out.iterdir())
     assert names == [f"00000000000{n}.png{end}" for n in (1, 2) for end in ("", ".json")]

@@ -81,7 +81,7 @@ class Cutter:
                 "weights/pose2seg.safetensors --templates templates.json, and give them with "
                 "--weights"
             )
-        self.args = args
+        self.args, self.people = args, 0
         device = choose_device(args.device)
         self.model = trained_model(read_seg_checkpoint(args.weights), device)
         if not takes_keypoints(self.model):
@@ -122,6 +122,7 @@ class Cutter:
         drawn = draw_people(
             rgb, found.pred_masks.numpy(), found.pred_keypoints.numpy(), connections(self.model)
         )
+        self.people += len(found)
         return drawn, results_json(found, image_id)
 
 
@@ -235,7 +236,7 @@ def run(args: argparse.Namespace) -> None:
         cut_pictures(cutter, pictures, args.out)
     for source in videos if args.webcam is None else [args.webcam]:
         cut_video(cutter, source, args.out)
-    print(f"results in {args.out}")
+    print(f"{cutter.people or 'no'} people cut out; results in {args.out}")
 
 
 def write_json(path: Path, results: list[dict[str, Any]]) -> None:

@@ -19,8 +19,8 @@ from keypointnet.views.sources import ModelSource
 from keypointnet.views.storage import (
     FORMAT_VERSION,
     StorageError,
+    is_whole,
     read_store_info,
-    view_file,
 )
 
 
@@ -114,7 +114,7 @@ def plan_jobs(
 
     Args:    sources: all models.  variants: of each model, besides itself.  shard: (i, n), takes
              every n-th model from the i-th on.  limit: at most so many models, before sharding.
-    Returns: jobs, and how many view files are there already.
+    Returns: jobs, and how many view files are there already, whole.
     Raises:  ValueError: i is not in 0 .. n - 1, or a number is negative.
     """
     index, n = shard
@@ -125,7 +125,7 @@ def plan_jobs(
     jobs, present = [], 0
     for source in sources[:limit][index::n]:
         missing = tuple(
-            k for k in range(variants + 1) if not view_file(out, variant_id(source.id, k)).exists()
+            k for k in range(variants + 1) if not is_whole(out, variant_id(source.id, k))
         )
         present += variants + 1 - len(missing)
         if missing:

@@ -26,6 +26,7 @@ from keypointnet.views.view_files import (
     StorageError,
     ViewFile,
     decode,
+    is_whole,
     view_file,
     write_model_views,
 )
@@ -35,6 +36,7 @@ __all__ = [
     "StorageError",
     "View",
     "ViewStore",
+    "is_whole",
     "read_json",
     "read_split",
     "read_store_info",

@@ -61,6 +61,18 @@ def view_file(root: Path, model_id: str) -> Path:
     return Path(root, model_id + ".zip")
 
 
+def is_whole(root: Path, model_id: str) -> bool:
+    """Whether a model's view file is there, up to its end and with its index. Cheap: the pictures
+    are not read.
+    """
+    path = view_file(root, model_id)
+    try:
+        ViewFile(path)
+    except StorageError:
+        return False
+    return True
+
+
 def write_model_views(
     root: Path,
     model_id: str,
@@ -137,7 +149,7 @@ class ViewFile:
         if len(end) != _END_RECORD.size or not whole:
             raise StorageError(
                 f"{self.path}: truncated or not a view file ({file_size} bytes, without the end "
-                "record of a zip); delete it and render again"
+                "record of a zip); render again"
             )
         head_size = _LOCAL_HEADER.size + len(_INDEX_NAME)
         head = os.pread(self._descriptor, head_size, 0)
@@ -150,7 +162,7 @@ class ViewFile:
             raise StorageError(f"{self.path}: not a view file (its first member is no index)")
         data = os.pread(self._descriptor, size, head_size)
         if zlib.crc32(data) != crc or not data.startswith(_npy_header(n)):
-            raise StorageError(f"{self.path}: its index is damaged; delete it and render again")
+            raise StorageError(f"{self.path}: its index is damaged; render again")
         return np.frombuffer(data, _RECORD, offset=len(_npy_header(n)))
 
 

@@ -81,6 +81,8 @@ def read_results(
         kept = _chosen(poses, [detected.name for detected in detections], choice, report)
         if kept:
             by_image[image_id] = kept
+    if not by_image:
+        report.note("pictures without a pose", "all of them")
     report.kept = sum(map(len, by_image.values()))
     report.log()
     return PoseTable(by_image, report, fingerprint(by_image))

@@ -199,7 +199,10 @@ class FeatureAligner(Aligner):
         By OpenCV and rounded to bytes, because the published weights were trained on that.
         """
         size = (self.input_size, self.input_size)
-        boxed = [warp(to_bytes(image), _whole(image, size), size, self.offset) for image in images]
+        boxed = [
+            warp(to_bytes(image), self._letterbox(image.shape[-2:]).numpy(), size, self.offset)
+            for image in images
+        ]
         return to_float(np.stack(boxed))
 
     def feature_maps(self, letterboxed: Tensor) -> Tensor:
@@ -215,17 +218,21 @@ class FeatureAligner(Aligner):
         side, grid = self.input_size // self.stride, self.align_size
         A_img2feat = self._img2feat(people)
         kpts_img = self.points_in_convention(people)
+        # An exported program cannot call OpenCV.
+        single = self.convention == "published" and not torch.compiler.is_compiling()
+        kpts_feat = (_scaled_single if single else transform_points)(A_img2feat, kpts_img)
         found = match_regions(
-            transform_points(A_img2feat, kpts_img),
+            kpts_feat,
             people.visibility,
             templates,
             source_size=A_img2feat.new_full((len(people), 2), side),
             align_size=(grid, grid),
+            single=single,
             **self.matching,  # type: ignore[arg-type]
         )
         A_feat2grid = self.jittered(found.A_src2align, (grid, grid), generator)
         A_img2grid = compose(A_feat2grid, A_img2feat)
-        return Regions(A_img2grid, transform_points(A_img2grid, kpts_img), found.template)
+        return Regions(A_img2grid, transform_points(A_feat2grid, kpts_feat), found.template)
 
     def features(self, seen: Tensor, people: People, regions: Regions) -> Tensor:
         """(P, C, grid, grid) of the maps that `look` made."""
@@ -235,9 +242,14 @@ class FeatureAligner(Aligner):
 
     def _img2feat(self, people: People) -> Tensor:
         """(P, 3, 3) px of each person's picture to px of its feature map."""
-        sizes = people.source_sizes()
-        A = letterbox(sizes, (self.input_size, self.input_size), sizes.device)
+        A = self._letterbox(people.source_sizes())
         return A / A.new_tensor([[self.stride], [self.stride], [1.0]])
+
+    def _letterbox(self, sizes: Sequence[int] | Tensor) -> Tensor:
+        """(3, 3) or (P, 3, 3) px of pictures of these sizes (h, w) to px of the input."""
+        sizes = torch.as_tensor(sizes)
+        frame = (self.input_size, self.input_size)
+        return letterbox(sizes, frame, sizes.device, single=self.convention == "published")
 
 
 class ImageAligner(Aligner):
@@ -309,13 +321,15 @@ class ImageAligner(Aligner):
         return features
 
 
+def _scaled_single(A_src2dst: Tensor, points_src: Tensor) -> Tensor:
+    """`transform_points` of maps that scale and shift, each step rounded to float32."""
+    A, points = A_src2dst.float().unsqueeze(-3), points_src.float()
+    moved = [A[..., i, i] * points[..., i] + A[..., i, 2] for i in range(2)]
+    return torch.stack(moved, dim=-1).double()
+
+
 def _shifted(A_src2dst: Tensor, shift: float) -> Tensor:
     """The same map where every coordinate, of source and destination, is larger by a shift."""
     T = torch.eye(3, dtype=A_src2dst.dtype, device=A_src2dst.device)
     T[:2, 2] = shift
     return compose(T, compose(A_src2dst, invert(T)))
-
-
-def _whole(image: Tensor, size: tuple[int, int]) -> np.ndarray:
-    """(3, 3) that letterboxes a picture (3, h, w)."""
-    return letterbox((image.shape[-2], image.shape[-1]), size, torch.device("cpu")).numpy()

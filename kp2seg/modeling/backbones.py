@@ -31,10 +31,15 @@ class TimmBottomUp(Backbone):
     Args:    name: of the network in timm.  pretrained: ImageNet weights. Those of
              `tf_efficientnet_lite0` are installed with kp2seg; other networks have none here, give
              them with `load_state_dict`.
-    Raises:  ValueError: no such network; no map of stride 4; pretrained for another one.
+             img_size: px, the side of the pictures or regions, for networks that are made for one
+             size (Swin, MaxViT); None for those that take any.
+    Raises:  ValueError: no such network; no map of stride 4; pretrained for another one; img_size
+             for one that has no such choice.
     """
 
-    def __init__(self, name: str = LITE0, *, pretrained: bool = True) -> None:
+    def __init__(
+        self, name: str = LITE0, *, pretrained: bool = True, img_size: int | None = None
+    ) -> None:
         super().__init__()
         if not timm.is_model(name):
             similar = ", ".join(difflib.get_close_matches(name, timm.list_models(), n=5))
@@ -44,7 +49,15 @@ class TimmBottomUp(Backbone):
                 f"TimmBottomUp: no ImageNet weights of {name!r} are installed, only of {LITE0}; "
                 "set pretrained=False and load a checkpoint"
             )
-        self.network = timm.create_model(name, pretrained=False, features_only=True)
+        size: dict[str, Any] = {} if img_size is None else {"img_size": img_size}
+        try:
+            self.network = timm.create_model(name, pretrained=False, features_only=True, **size)
+        except TypeError as error:
+            if img_size is None or "img_size" not in str(error):
+                raise
+            raise ValueError(
+                f"TimmBottomUp: {name!r} takes pictures of any size; leave img_size out"
+            ) from error
         info: Any = self.network.feature_info
         self._levels = [
             (index, f"res{int(math.log2(stride))}", channels, stride)
@@ -184,10 +197,15 @@ def build_published_backbone() -> FeaturePyramid:
 
 
 def build_light_backbone(
-    name: str = LITE0, *, channels: int = 64, pretrained: bool = True
+    name: str = LITE0,
+    *,
+    channels: int = 64,
+    pretrained: bool = True,
+    img_size: int | None = None,
 ) -> FeaturePyramid:
     """A timm network with a light pyramid of which only stride 4 is computed."""
-    return FeaturePyramid(TimmBottomUp(name, pretrained=pretrained), channels=channels)
+    bottom_up = TimmBottomUp(name, pretrained=pretrained, img_size=img_size)
+    return FeaturePyramid(bottom_up, channels=channels)
 
 
 @BACKBONE_REGISTRY.register()
@@ -203,4 +221,5 @@ def build_timm_fpn_backbone(cfg: CfgNode, input_shape: ShapeSpec) -> Backbone:
         cfg.MODEL.TIMM.NAME,
         channels=cfg.MODEL.FPN.OUT_CHANNELS,
         pretrained=cfg.MODEL.TIMM.PRETRAINED,
+        img_size=cfg.MODEL.TIMM.IMG_SIZE or None,
     )

@@ -25,7 +25,8 @@ def export_pose2seg(model: Pose2Seg, n_people: int) -> torch.export.ExportedProg
         visibility (P, K) int64, COCO's codes; what is missing may be NaN,
         size (2,) float32, (h, w) px of the original picture,
     and returns probabilities (P, 1, m, m), A_img2mask (P, 3, 3) float64 for `warp_back`, and
-    quality (P,) where there is a quality branch.
+    quality (P,) where there is a quality branch. Of the convention "published" it lacks the
+    reference's float32 rounding of similarities (`kp2seg.affine.fit_similarity_single`).
 
     With an `ImageAligner` of region_size R it takes
         regions (P, 3, R, R) float32 of 0 to 255, already cut from the picture,

@@ -27,6 +27,7 @@ from kp2seg.modeling.mask_head import (
 from kp2seg.modeling.people import People, gather_masks, gather_people
 from kp2seg.skeleton import channel_order, skeleton_maps
 from kp2seg.template_files import (
+    Copies,
     PoseTemplates,
     load_templates,
     matching_templates,
@@ -63,6 +64,7 @@ class Pose2Seg(nn.Module):
              mask_head: `PublishedMaskHead` or `LightMaskHead`, for `aligner.channels` +
              `skeleton_channels(templates)` channels (without skeleton only the former).
              templates: pose templates, or their JSON file, or what that holds.
+             template_copies: "labels" as published, "mirror" or "none", see `matching_templates`.
              quality_head: predicts masks' IoU; None for none.
              skeleton: give the head skeleton channels.  skeleton_sigma: px of the grid.
              max_people: of a training step, drawn at random; 0 is all.  people_chunk: how many
@@ -81,6 +83,7 @@ class Pose2Seg(nn.Module):
         aligner: Aligner,
         mask_head: nn.Module,
         templates: PoseTemplates | Mapping[str, Any] | str | Path,
+        template_copies: Copies = "labels",
         quality_head: MaskQualityHead | None = None,
         skeleton: bool = True,
         skeleton_sigma: float = 3.0,
@@ -118,7 +121,8 @@ class Pose2Seg(nn.Module):
         self.dice = dice
         self.score_mode: ScoreMode = score_mode
         self.input_format = input_format
-        self.register_buffer("template_points", matching_templates(templates), persistent=False)
+        points = matching_templates(templates, template_copies)
+        self.register_buffer("template_points", points, persistent=False)
 
     @classmethod
     def from_config(cls, cfg: CfgNode) -> dict[str, Any]:
@@ -166,6 +170,7 @@ class Pose2Seg(nn.Module):
             "aligner": aligner,
             "mask_head": head,
             "templates": templates,
+            "template_copies": c.TEMPLATE_COPIES,
             "quality_head": MaskQualityHead(head.feature_channels) if c.QUALITY else None,
             "skeleton": c.SKELETON,
             "skeleton_sigma": c.SKELETON_SIGMA,

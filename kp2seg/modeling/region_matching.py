@@ -77,6 +77,7 @@ def match_regions(
     transform: Transform = "similarity",
     region_scale: float = 1.0,
     fallback: Fallback = "whole",
+    single: bool = False,
 ) -> Alignment:
     """Each person's region.
 
@@ -84,6 +85,7 @@ def match_regions(
              region_scale: what a template's unit square shrinks to within the frame, about its
              middle; 1 as published, below 1 shows more of the surroundings.
              fallback: where no template fits, the whole source as published, or the box.
+             single: similarities are rounded as the reference's.
              The others: as of `kp2seg.alignment.best_templates`.
     Returns: Alignment, its A_src2align in float64.
     Raises:  ValueError: an unknown choice; as `best_templates`.
@@ -99,6 +101,7 @@ def match_regions(
         visibility,
         templates,
         transform=transform,
+        single=single and transform == "similarity",
         **args,  # type: ignore[arg-type]
     )
     A = found.A_src2align

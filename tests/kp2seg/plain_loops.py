@@ -1,4 +1,4 @@
-"""The same mathematics, one person, one template, one pixel at a time, with nothing but numpy.
+"""The same mathematics, one person, one template, one pixel at a time, in plain loops.
 
 What the vectorised code is compared with, in the tests and, for speed, in the benchmarks.
 Index coordinates: pixel i is at i.
@@ -6,6 +6,7 @@ Index coordinates: pixel i is at i.
 
 import math
 
+import cv2
 import numpy as np
 
 CUT_OFF = 4.6025
@@ -18,6 +19,17 @@ def similarity(src, dst):
         rows += [[x, y, 1, 0], [y, -x, 0, 1]]
         right += [u, v]
     a, b, tx, ty = np.linalg.lstsq(np.array(rows, float), np.array(right, float), rcond=None)[0]
+    return np.array([[a, b, tx], [-b, a, ty], [0, 0, 1]])
+
+
+def similarity_single(src, dst):
+    """The same equations in float32, by OpenCV's SVD."""
+    rows, right = [], []
+    for (x, y), (u, v) in zip(src, dst, strict=True):
+        rows += [[x, y, 1, 0], [y, -x, 0, 1]]
+        right += [[u], [v]]
+    rows, right = np.array(rows, np.float32), np.array(right, np.float32)
+    a, b, tx, ty = cv2.solve(rows, right, flags=cv2.DECOMP_SVD)[1][:, 0]
     return np.array([[a, b, tx], [-b, a, ty], [0, 0, 1]])
 
 

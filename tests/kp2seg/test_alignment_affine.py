@@ -9,6 +9,7 @@ import torch
 
 from kp2seg.affine import (
     compose,
+    fit_similarity_single,
     fit_transform,
     invert,
     letterbox,
@@ -63,6 +64,20 @@ def test_fits_equal_the_plain_loop(transform):
             w = weight[p, t].numpy()
             expected = fit(src[p, 0].numpy()[w], dst[t].numpy()[w])
             np.testing.assert_allclose(A[p, t].numpy(), expected, atol=1e-11)
+
+
+def test_similarities_rounded_as_the_references():
+    src = 128 * torch.rand(4, 17, 2)
+    dst, used = torch.rand(4, 17, 2, dtype=F64), torch.rand(4, 17) > 0.3
+    A = fit_similarity_single(src.double(), dst, used)
+    exact, _ = fit_transform(src.double(), dst, used)
+    torch.testing.assert_close(A, exact, rtol=0, atol=1e-4)
+    for p in range(4):
+        w = used[p].numpy()
+        expected = plain_loops.similarity_single(src[p].numpy()[w], dst[p].numpy()[w])
+        np.testing.assert_array_equal(A[p].numpy(), expected)
+    assert (A - exact).abs().max() > 1e-8  # float32 is what this is about
+    assert fit_similarity_single(src[:0], dst[:0], used[:0]).shape == (0, 3, 3)
 
 
 @pytest.mark.parametrize("transform", ["similarity", "affine"])
@@ -183,6 +198,16 @@ def test_letterbox_literal():
     both = letterbox(torch.tensor([[100, 200], [50, 10]]), (64, 32), torch.device("cpu"))
     torch.testing.assert_close(both[0, :2], torch.tensor([[0.16, 0, 0], [0, 0.16, 24]], dtype=F64))
     torch.testing.assert_close(both[1, :2], torch.tensor([[1.28, 0, 9.6], [0, 1.28, 0]], dtype=F64))
+
+
+def test_a_whole_picture_rounded_as_the_reference_does():
+    # Numbers of the reference's own letterbox.
+    sizes = torch.tensor([[427, 640], [375, 500], [333, 500]])
+    A = letterbox(sizes, (512, 512), torch.device("cpu"), single=True)
+    assert A.dtype == torch.float64
+    assert A[:, 0, 0].tolist() == [0.800000011920929, 1.0240000486373901, 1.0240000486373901]
+    assert A[:, 1, 2].tolist() == [85.19999694824219, 63.99998474121094, 85.50399780273438]
+    assert A[:, 0, 2].tolist() == [0, 0, 0]
 
 
 def test_empty_batches():

@@ -140,6 +140,25 @@ def test_equals_the_plain_loop(transform, hard):
         assert {-1, 0, 1, 2, 3, 4} <= chosen
 
 
+def test_a_chosen_similarity_rounded_as_the_references():
+    kpts, visibility, templates = random_people(30, 12, 5)
+    given = {"source_size": (90, 120), "align_size": (48, 64)}
+    found = best_templates(kpts, visibility, templates, single=True, **given)
+    exact = best_templates(kpts, visibility, templates, **given)
+    assert found.template.tolist() == exact.template.tolist()
+    matched = found.template >= 0
+    assert 0 < matched.sum() < 30
+    torch.testing.assert_close(found.A_src2align[~matched], exact.A_src2align[~matched])
+    for p in matched.nonzero()[:, 0].tolist():
+        A, _, _ = plain_loops.best_template(
+            kpts[p].numpy(), visibility[p].numpy(), templates.numpy(), *given.values(),
+            plain_loops.similarity_single,
+        )  # fmt: skip
+        np.testing.assert_array_equal(found.A_src2align[p].numpy(), A)
+    with pytest.raises(ValueError, match="single is of similarities without weight"):
+        best_templates(kpts, visibility, templates, single=True, transform="affine", **given)
+
+
 def test_affine_scale_is_the_area_s():
     # Twice as wide as high: the row's length would pass the test, the area does not.
     templates = with_v(SQUARE, [1.0] * 4)[None]

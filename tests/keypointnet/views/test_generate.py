@@ -15,7 +15,7 @@ from keypointnet.views.generate import (
     variant_id,
 )
 from keypointnet.views.sources import ModelSource, find_sources
-from keypointnet.views.storage import StorageError, ViewStore, view_file
+from keypointnet.views.storage import StorageError, ViewStore, view_file, write_model_views
 from keypointnet.views.workers import over_background, render_jobs
 
 SETTINGS = RenderSettings(size=(24, 32), views=3, seed=5)
@@ -118,7 +118,9 @@ def test_shards_partition_the_models():
 
 
 def test_variants_are_planned_beside_their_model(tmp_path):
-    view_file(tmp_path, "m@1").touch()
+    picture = np.zeros((1, 4, 4, 4), np.uint8)
+    write_model_views(tmp_path, "m@1", picture, np.eye(4)[None], np.eye(3))
+    view_file(tmp_path, "m@2").touch()  # cut short: not there
     jobs, present = plan_jobs([ModelSource("m")], tmp_path, variants=2)
     assert jobs[0].variants == (0, 2)
     assert present == 1

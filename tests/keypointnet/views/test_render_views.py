@@ -79,6 +79,13 @@ def test_bad_meshes_are_reported_and_stop_nothing(tool, tmp_path, capsys):
     assert "3 models and variants are there already" in capsys.readouterr().out
     assert set(json.loads((out / "failures.json").read_text())) == bad
 
+    # A file that was cut short is not there.
+    whole = (out / "good.zip").read_bytes()
+    (out / "good.zip").write_bytes(whole[:-30])
+    assert tool.main([str(models), str(out), "--workers", "1", *QUICK]) == 0
+    assert (out / "good.zip").read_bytes() == whole
+    assert "2 models and variants are there already" in capsys.readouterr().out
+
 
 def test_nothing_but_failures_is_a_failure(tool, tmp_path):
     models = tmp_path / "models"

@@ -182,6 +182,7 @@ def test_files_that_cannot_be_used(path: Path, tmp_path: Path) -> None:
 def test_an_empty_file_is_no_error(path: Path) -> None:
     table = read_results(write(path, []), IMAGES)
     assert (table.poses(785), table.report.read) == ([], 0)
+    assert table.report.counts == {"pictures without a pose": 1}
 
 
 def openpose(*people: list[float]) -> dict[str, Any]:

@@ -91,6 +91,14 @@ def test_networks_with_channels_last_are_turned(monkeypatch):
     }
 
 
+def test_a_network_of_one_size_is_made_for_the_regions():
+    name = "swin_tiny_patch4_window7_224"
+    backbone = build_light_backbone(name, channels=8, pretrained=False, img_size=64)
+    assert backbone(torch.zeros(1, 3, 64, 64))["p2"].shape == (1, 8, 16, 16)
+    with pytest.raises(ValueError, match=r"'test_resnet' takes pictures of any size; leave img_s"):
+        TimmBottomUp("test_resnet", pretrained=False, img_size=64)
+
+
 class TwoLevels(Backbone):
     """A map of ones, 3x8, and one of half that size whose columns are 0, 4, 8, 12."""
 

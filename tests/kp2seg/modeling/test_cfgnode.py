@@ -93,6 +93,21 @@ def test_the_light_model(people):
     torch.testing.assert_close(result.scores, result.mask_quality)
 
 
+def test_copies_of_templates_are_a_choice():
+    changes = [*LIGHT, "MODEL.TIMM.PRETRAINED", False, "MODEL.POSE2SEG.TEMPLATE_COPIES"]
+    points = {
+        copies: build_model(config([*changes, copies])).template_points
+        for copies in ("labels", "mirror", "none")
+    }
+    assert points["none"].shape == (3, 17, 3)
+    for copies in ("labels", "mirror"):
+        assert torch.equal(points[copies][:3], points["none"])
+    labels, mirror = points["labels"][3:], points["mirror"][3:]
+    there = labels[..., 2] > 0
+    torch.testing.assert_close(mirror[there][:, 0], 1 - labels[there][:, 0])
+    torch.testing.assert_close(mirror[..., 1:], labels[..., 1:])
+
+
 def test_a_model_without_skeleton():
     changes = [*LIGHT, "MODEL.POSE2SEG.SKELETON", False, "MODEL.TIMM.PRETRAINED", False]
     model = build_model(config(changes))

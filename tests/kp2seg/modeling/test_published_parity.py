@@ -117,7 +117,8 @@ def test_the_same_templates_and_regions(computed, stored):
     regions, _, _ = computed
     assert regions.template.tolist() == stored["template"].tolist() == [0, 1, 2, -1]
     A = torch.from_numpy(stored["A_img2align"])
-    torch.testing.assert_close(regions.A_img2grid.float(), A, rtol=1e-4, atol=1e-4)
+    # Bit for bit where it was computed. Without the rounding of `fit_similarity_single` 2e-5.
+    torch.testing.assert_close(regions.A_img2grid.float(), A, rtol=0, atol=4e-6)
 
 
 def test_the_same_logits(computed, stored):
