@@ -6,14 +6,18 @@ registries; no file is looked at. Without Detectron2, which `make setup` install
 """
 
 import importlib.util
+import warnings
 
 from keypointnet import __version__
 
 __all__ = ["__version__"]
 
 if importlib.util.find_spec("detectron2") is not None:
-    from kp2seg.data.catalog import register_datasets
-    from kp2seg.modeling import backbones, meta_arch
+    with warnings.catch_warnings():
+        # Detectron2 0.6 compiles small functions when it is imported: nothing a user can mend.
+        warnings.filterwarnings("ignore", "`torch.jit.script` is deprecated", FutureWarning)
+        from kp2seg.data.catalog import register_datasets
+        from kp2seg.modeling import backbones, meta_arch
 
     __all__ += ["backbones", "meta_arch"]
     register_datasets()

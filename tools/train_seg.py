@@ -16,6 +16,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+import kp2seg  # noqa: F401  before Detectron2, whose warnings it keeps to itself
+
+# isort: split
 import torch
 from detectron2.engine import launch
 from detectron2.utils.logger import setup_logger

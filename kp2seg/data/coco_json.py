@@ -87,16 +87,16 @@ def check_coco(
     Raises:  DataError: see the module; and whatever the report would count, when strict.
     """
     where = str(source)
-    _check_lists(coco, where)
+    check_lists(coco, where)
     report = Report(where, strict)
     joints = _joints(coco["categories"], keypoint_names, where)
     rows = [row for row in coco["annotations"] if _is_wanted(row, joints, keep)]
     report.read = len(rows)
-    images = _images(coco["images"], Path(image_root), report)
+    images = checked_pictures(coco["images"], Path(image_root), report)
     if check_images:
-        used = {_id_in(row, "image_id") for row in rows}
+        used = {id_in(row, "image_id") for row in rows}
         looked_at = [row for key, row in images.items() if keep_empty_images or key in used]
-        left_out = _without_files(looked_at, Path(image_root), report)
+        left_out = pictures_without_files(looked_at, Path(image_root), report)
     else:
         left_out = set()
     annotations: list[dict[str, Any]] = []
@@ -106,12 +106,12 @@ def check_coco(
             report.add("annotation that is no object", f"a {type(row).__name__}: {row!r:.40}")
             continue
         name = f"image {row.get('image_id')}, annotation {row.get('id')}"
-        image_id, annotation_id = _id_in(row, "image_id"), _id_in(row, "id")
+        image_id, annotation_id = id_in(row, "image_id"), id_in(row, "id")
         if image_id in left_out:
             report.note("annotation of a picture that was left out", name)
         elif image_id is None or image_id not in images:
             report.add("annotation of an unknown image", name)
-        elif _id_in(row, "category_id") not in joints.categories:
+        elif id_in(row, "category_id") not in joints.categories:
             legal = f"category {row.get('category_id')}; there are {sorted(joints.categories)}"
             report.add("annotation of an unknown category", f"{name}: {legal}")
         elif annotation_id is None:
@@ -139,7 +139,8 @@ def check_coco(
     return KeypointData(clean, Path(image_root), joints.names, (Path(source),), report)
 
 
-def _check_lists(coco: Any, where: str) -> None:
+def check_lists(coco: Any, where: str) -> None:
+    """Raises DataError unless a file holds images, annotations and categories."""
     if isinstance(coco, list):
         raise DataError(
             f"{where}: a list of {len(coco)} rows, not an annotation file; a file of results goes "
@@ -162,7 +163,7 @@ class _Joints:
 
 
 def _joints(rows: list[Any], wanted: Sequence[str] | None, where: str) -> _Joints:
-    by_id = {key: row for row in rows if (key := _id_in(row, "id")) is not None}
+    by_id = {key: row for row in rows if (key := id_in(row, "id")) is not None}
     found = {key: row for key, row in by_id.items() if row.get("keypoints")}
     others = set(by_id) - set(found)
     if not found:
@@ -196,25 +197,28 @@ def _joints(rows: list[Any], wanted: Sequence[str] | None, where: str) -> _Joint
 def _is_wanted(row: Any, joints: _Joints, keep: Keep | None) -> bool:
     if not isinstance(row, dict):
         return True  # reported later
-    return _id_in(row, "category_id") not in joints.other_classes and (keep is None or keep(row))
+    return id_in(row, "category_id") not in joints.other_classes and (keep is None or keep(row))
 
 
-def _id_in(row: Any, key: str) -> int | None:
+def id_in(row: Any, key: str) -> int | None:
+    """The integer at a key, None where there is none."""
     value = row.get(key) if isinstance(row, dict) else None
     return int(value) if is_integer(value) else None
 
 
-def _images(rows: list[Any], image_root: Path, report: Report) -> dict[int, dict[str, Any]]:
+def checked_pictures(
+    rows: list[Any], image_root: Path, report: Report
+) -> dict[int, dict[str, Any]]:
     """Pictures with an id, a size and a name that stays in the folder, by id."""
     images: dict[int, dict[str, Any]] = {}
     for row in rows:
-        image_id = _id_in(row, "id")
+        image_id = id_in(row, "id")
         if image_id is None:
             report.add("image id that is no integer", f"{row!r:.80}")
             continue
         picture_path(image_root, row.get("file_name"), report.source)
         name = f"image {image_id} ({row['file_name']})"
-        width, height = _id_in(row, "width"), _id_in(row, "height")
+        width, height = id_in(row, "width"), id_in(row, "height")
         if image_id in images:
             report.add("duplicate image id", name)
         elif width is None or height is None or width <= 0 or height <= 0:
@@ -225,7 +229,9 @@ def _images(rows: list[Any], image_root: Path, report: Report) -> dict[int, dict
     return images
 
 
-def _without_files(rows: list[dict[str, Any]], image_root: Path, report: Report) -> set[int]:
+def pictures_without_files(
+    rows: list[dict[str, Any]], image_root: Path, report: Report
+) -> set[int]:
     """Ids of the pictures that cannot be read."""
     paths = [Path(image_root, row["file_name"]) for row in rows]
     found = picture_problems(paths, [(row["height"], row["width"]) for row in rows])

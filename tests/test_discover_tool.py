@@ -1,0 +1,171 @@
+"""The tool and, under it, kp2seg.discovery."""
+
+import json
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from keypointnet.checkpoints import build_model, save_checkpoint
+from keypointnet.config import load_config
+from kp2seg import discovery
+from kp2seg.data.coco_json import check_coco
+from kp2seg.template_poses import read_poses
+
+SETTINGS = ["model.num_keypoints=5", "model.channels=8", "model.orientation_channels=4"]
+SIZE = 16
+
+
+@pytest.fixture
+def tool(load_tool):
+    return load_tool("discover")
+
+
+@pytest.fixture
+def checkpoint(tmp_path):
+    torch.manual_seed(1)
+    config = load_config(None, [*SETTINGS, f"data.image_size={SIZE}"])
+    path = tmp_path / "net.safetensors"
+    save_checkpoint(path, {"model": build_model(config).state_dict()}, step=0, config=config)
+    return path
+
+
+@pytest.fixture
+def dataset(tmp_path):
+    """Three pictures with two chairs each."""
+    rng = np.random.default_rng(0)
+    images, annotations = [], []
+    (tmp_path / "images").mkdir()
+    for number in (1, 2, 3):
+        name = f"{number}.png"
+        noise = rng.integers(0, 256, (12, 16, 3)).astype(np.uint8)
+        cv2.imwrite(str(tmp_path / "images" / name), cv2.resize(noise, (80, 60)))
+        images.append({"id": number, "file_name": name, "height": 60, "width": 80})
+        for k in range(2):
+            x, y = rng.uniform(0, 30, 2).round(1).tolist()
+            box = [[x, y, x + 30, y, x + 30, y + 20, x, y + 20]]
+            row = {"image_id": number, "category_id": 3, "bbox": [x, y, 30, 20], "area": 600}
+            annotations.append({"id": 2 * number + k, **row, "segmentation": box, "iscrowd": 0})
+    path = tmp_path / "data.json"
+    categories = [{"id": 3, "name": "chair"}]
+    coco = {"images": images, "annotations": annotations, "categories": categories}
+    path.write_text(json.dumps(coco))
+    return path
+
+
+def test_points_of_every_object(tool, checkpoint, dataset, tmp_path, capsys):
+    out = tmp_path / "out/points.json"
+    words = [str(checkpoint), str(dataset), str(out), "--min-confidence", "0", "--device", "cpu"]
+    tool.main([*words, "--min-on-object", "0"])
+    printed = capsys.readouterr()
+    assert f"{out}: 6 objects, 5.0 of 5 points each" in printed.out
+    assert "discover: 100%" in printed.err
+    result = json.loads(out.read_text())
+    (category,) = result["categories"]
+    assert category["name"] == "chair"
+    assert len(set(category["keypoints"])) == 5
+    assert len(category["skeleton"]) >= 4
+    assert {i for edge in category["skeleton"] for i in edge} == {1, 2, 3, 4, 5}
+    for row in result["annotations"]:
+        points = np.array(row["keypoints"]).reshape(5, 3)
+        # Within the crop, which is 1.3 times the longer side of the box.
+        middle = np.add(row["bbox"][:2], [14.5, 9.5])
+        assert (np.abs(points[:, :2] - middle) <= 19.5).all()
+        assert row["num_keypoints"] == 5
+        assert np.array(row["keypoints_3d"]).shape == (5, 3)
+        assert len(row["keypoint_scores"]) == 5
+    # Every reader of keypoints takes it.
+    data = check_coco(result, out, tmp_path / "images")
+    assert len(data.coco["annotations"]) == 6
+    assert not data.report.counts
+    assert read_poses(out, min_points=3).poses.shape == (6, 5, 3)
+    picture = cv2.imread(str(out.with_suffix(".png")))
+    assert picture.shape[0] > 192
+
+    # Other thresholds need no network.
+    tool.build_model = lambda config: torch.nn.Identity()
+    tool.load_weights = lambda *given: None
+    words[words.index("0")] = "1"
+    tool.main(words)
+    assert "6 objects, 0.0 of 5 points each" in capsys.readouterr().out
+    rows = json.loads(out.read_text())["annotations"]
+    assert all(row["keypoints"] == [0] * 15 for row in rows)
+
+
+def test_a_stopped_run_goes_on(tool, checkpoint, dataset, tmp_path, monkeypatch, capsys):
+    words = [str(checkpoint), str(dataset)]
+    tool.main([*words, str(tmp_path / "whole.json"), "--batch", "1"])
+    seen = []
+    look = discovery.find_keypoints
+
+    def stop_at_the_second(model, crops):
+        seen.append(len(crops.pictures))
+        if len(seen) == 2:
+            raise KeyboardInterrupt
+        return look(model, crops)
+
+    monkeypatch.setattr(discovery, "find_keypoints", stop_at_the_second)
+    out = tmp_path / "points.json"
+    with pytest.raises(SystemExit) as stopped:
+        tool.main([*words, str(out), "--batch", "1"])
+    assert stopped.value.code == 130
+    assert "the same command goes on" in capsys.readouterr().err
+    lines = out.with_suffix(".answers.jsonl")
+    with open(lines, "a") as file:
+        file.write('{"id": 5, "uvz": [[0.1')  # killed while it wrote
+    tool.main([*words, str(out), "--batch", "1"])
+    assert seen == [2, 2, 2, 2]
+    assert len(lines.read_text().splitlines()) == 7
+    assert out.read_bytes() == (tmp_path / "whole.json").read_bytes()
+
+
+def test_answers_of_another_run_are_refused(tool, checkpoint, dataset, tmp_path):
+    words = [str(checkpoint), str(dataset), str(tmp_path / "points.json")]
+    tool.main(words)
+    with pytest.raises(SystemExit, match=r"points.answers.jsonl: was made with another context; "):
+        tool.main([*words, "--context", "2"])
+    with pytest.raises(SystemExit, match=r"was made with another masks; delete it"):
+        tool.main([*words, "--masks"])
+    (tmp_path / "points.answers.jsonl").write_text("no JSON\n")
+    with pytest.raises(SystemExit, match=r"is no file of answers"):
+        tool.main(words)
+
+
+def test_detections_and_masks(tool, checkpoint, dataset, tmp_path, capsys):
+    rows = [{"image_id": 2, "category_id": 3, "bbox": [5, 5, 20, 9], "score": 0.8}]
+    results = tmp_path / "results.json"
+    results.write_text(json.dumps(rows))
+    out = tmp_path / "points.json"
+    tool.main([str(checkpoint), str(dataset), str(out), "--detections", str(results)])
+    assert "1 objects" in capsys.readouterr().out
+    (row,) = json.loads(out.read_text())["annotations"]
+    assert (row["score"], row["area"], row["bbox"]) == (0.8, 180, [5, 5, 20, 9])
+    tool.main([str(checkpoint), str(dataset), str(tmp_path / "masks.json"), "--masks"])
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (["--context", "0.5"], "context: expected at least 1"),
+        (["--fov", "0"], "--fov: expected degrees between 0 and 180"),
+        (["--category", "car"], "data.json: has no class 'car'; there are chair"),
+        (["--images", "/nowhere"], "none of its 3 pictures is in /nowhere"),
+        (["--model", "chair-64"], "expected DATASET OUT; got"),
+        (["--batch", "0"], "--batch"),
+        (["--detections", "/nowhere.json"], "/nowhere.json"),
+    ],
+)
+def test_mistakes_end_with_one_line(tool, checkpoint, dataset, tmp_path, change, message):
+    words = [str(checkpoint), str(dataset), str(tmp_path / "points.json")]
+    with pytest.raises(SystemExit, match=rf"^discover: [^\n]*{message}[^\n]*$"):
+        tool.main([*words, *change])
+    for missing in (0, 1):
+        wrong = list(words)
+        wrong[missing] = "/nowhere"
+        with pytest.raises(SystemExit, match=r"^discover: /nowhere: [^\n]*$"):
+            tool.main(wrong)
+    with pytest.raises(SystemExit, match="expected CHECKPOINT DATASET OUT, or --model; got"):
+        tool.main(words[:2])
+    with pytest.raises(SystemExit, match="zoo: no model 'sofa'; there are chair-64"):
+        tool.main([*words[1:], "--model", "sofa"])

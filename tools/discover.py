@@ -1,0 +1,125 @@
+#!/usr/bin/env python3
+"""Finds the keypoints of every object of a data set with a trained KeypointNet.
+
+    tools/discover.py runs/chair/checkpoints/last.safetensors instances_val2017.json points.json \
+        --images val2017 --category chair
+    tools/discover.py --model chair-64 scenes/annotations.json points.json
+    tools/discover.py CHECKPOINT DATASET OUT.json --detections results.json
+
+DATASET is COCO JSON of any kind; each box becomes a square crop. OUT.json is COCO keypoint JSON:
+tools/build_templates.py makes templates of it, tools/train_seg.py trains on it. Answers are kept
+beside it in OUT.answers.jsonl, so a run that was stopped goes on, and another --min-confidence
+needs no network. OUT.png shows some of them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+
+from keypointnet.checkpoints import build_model, load_weights, read_checkpoint
+from keypointnet.command_line import Parser, at_least_one, errors_in_one_line
+from keypointnet.drawing import save_picture
+from keypointnet.files import write_json
+from keypointnet.tensor_files import CheckpointError
+from keypointnet.views.cameras import CameraRange
+from kp2seg import zoo
+from kp2seg.data.object_boxes import read_object_boxes
+from kp2seg.discovery import drawn_crops, keypoint_json, look_at_objects
+from kp2seg.keypoint_sources.discovered import Finding
+from kp2seg.lazy_config import choose_device
+
+
+def parse(words: Sequence[str] | None) -> argparse.Namespace:
+    parser = Parser("discover", __doc__)
+    add = parser.add_argument
+    default = Finding()
+    add("paths", nargs="+", type=Path, metavar="CHECKPOINT DATASET OUT", help="CHECKPOINT is left "
+        "out with --model")  # fmt: skip
+    add("--model", help=f"weights that come with kp2seg: {', '.join(zoo.MODELS)}")
+    add("--images", type=Path, help="folder of the pictures (images/ beside DATASET)")
+    add("--category", help="class to look at, where DATASET has several")
+    add("--detections", type=Path, help="COCO results whose boxes are taken, not the annotations'")
+    add("--min-score", type=float, default=0.5, help="of a detection (0.5)")
+    add("--context", type=float, default=default.context, help="side of a crop, in longer sides of "
+        f"the box ({default.context})")  # fmt: skip
+    add("--min-confidence", type=float, default=default.min_confidence, help="of a point that "
+        f"counts ({default.min_confidence})")  # fmt: skip
+    add("--min-on-object", type=float, default=default.min_on_object, help="share of a point's "
+        f"probability on the object ({default.min_on_object})")  # fmt: skip
+    add("--masks", action="store_true", help="take the objects' masks for what is on them, not "
+        "their boxes; they are the truth that a test must not know")  # fmt: skip
+    add("--fov", type=float, default=CameraRange().fov_deg, help="field of view of the training "
+        f"views, degrees ({CameraRange().fov_deg:g})")  # fmt: skip
+    add("--strict", action="store_true", help="stop at the first bad row or picture")
+    add("--batch", type=at_least_one, default=32, help="objects at once (32)")
+    add("--device", default="auto")
+    args = parser.parse_args(words)
+    if len(args.paths) != (2 if args.model else 3):
+        expected = "DATASET OUT" if args.model else "CHECKPOINT DATASET OUT, or --model"
+        parser.error(f"expected {expected}; got {' '.join(map(str, args.paths))}")
+    if not 0 < args.fov < 180:
+        parser.error(f"--fov: expected degrees between 0 and 180, got {args.fov:g}")
+    return args
+
+
+def run(args: argparse.Namespace) -> None:
+    *given, dataset, out = args.paths
+    weights = zoo.path(args.model) if args.model else given[0]
+    images = args.images or dataset.parent / "images"
+    finding = Finding(args.context, args.min_confidence, args.min_on_object)
+    boxes = read_object_boxes(
+        dataset,
+        images,
+        category=args.category,
+        detections=args.detections,
+        min_score=args.min_score,
+        strict=args.strict,
+    )
+    boxes.report.log()
+    checkpoint = read_checkpoint(weights)
+    model = build_model(checkpoint.config)
+    load_weights(model, checkpoint.weights, weights)
+    model = model.to(choose_device(args.device)).eval()
+    size = checkpoint.config.data.image_size
+    answers = look_at_objects(
+        model,
+        size,
+        boxes,
+        images,
+        finding,
+        out.with_suffix(".answers.jsonl"),
+        {
+            "weights": hashlib.sha256(weights.read_bytes()).hexdigest(),
+            "boxes": hashlib.sha256((args.detections or dataset).read_bytes()).hexdigest(),
+            "context": finding.context,
+            "masks": args.masks,
+        },
+        batch=args.batch,
+        use_masks=args.masks,
+    )
+    result = keypoint_json(boxes, answers, size, finding, args.fov)
+    result["discovery"] = {"weights": str(args.model or weights), **asdict(finding)}
+    write_json(out, result)
+    save_picture(out.with_suffix(".png"), drawn_crops(boxes, answers, size, images, finding))
+    (category,) = result["categories"]
+    n = len(result["annotations"])
+    counted = sum(row["num_keypoints"] for row in result["annotations"]) / n
+    print(f"{out}: {n} objects, {counted:.1f} of {len(category['keypoints'])} points each")
+    print(f"  names: {', '.join(category['keypoints'])}")
+
+
+def main(words: Sequence[str] | None = None) -> None:
+    args = parse(words)
+    stopped = "stopped; the same command goes on"
+    with errors_in_one_line("discover", CheckpointError, torch.OutOfMemoryError, stopped=stopped):
+        run(args)
+
+
+if __name__ == "__main__":
+    main()
