@@ -84,7 +84,10 @@ def test_mirror_probability(batch):
 # --- colours
 
 
-ALL = AugmentationConfig(mirror=0.5, colour=1.0, view_colour=1.0, grey=0.5, noise=0.1)
+ALL = AugmentationConfig(
+    mirror=0.5, colour=1.0, view_colour=1.0, grey=0.5, noise=0.1, crop=0.2, occluder=0.5,
+    background=0.5,
+)  # fmt: skip
 EACH = {
     "colour": AugmentationConfig(colour=1.0),
     "view_colour": AugmentationConfig(view_colour=1.0),
@@ -160,6 +163,59 @@ def test_a_change_is_the_same_for_a_colour_wherever_it_is(batch):
 def test_grey_has_no_colour(batch):
     rgb = augment(batch, AugmentationConfig(grey=1.0), generator()).rgba[:, :, :3]
     torch.testing.assert_close(rgb, batch.rgba[:, :, :3].mean(2, keepdim=True).expand_as(rgb))
+
+
+# --- what photographs have
+
+
+def test_a_cropped_view_is_one_of_another_camera(batch):
+    cropped = augment(batch, AugmentationConfig(crop=0.3), generator())
+    X_world = torch.randn(3, 2, 1, 3)
+    before, after = (
+        project(transform_points(each.T_world2cam, X_world), each.K) for each in (batch, cropped)
+    )
+    torch.testing.assert_close(before[..., 2], after[..., 2])
+    assert (before - after)[..., :2].abs().amax((2, 3)).min() > 1e-4  # every view, another way
+    # A soft disc moves and grows as the points do.
+    grid, at = cell_centres(SIZE), torch.tensor([0.2, -0.1])
+    rgba = torch.exp(-20 * (grid - at).square().sum(-1)).expand(3, 2, 4, *SIZE)
+    K = torch.eye(3).expand(3, 2, 3, 3)
+    moved = augment(batch._replace(rgba=rgba, K=K), AugmentationConfig(crop=0.3), generator())
+    weight = moved.rgba[:, :, 0]
+    area = weight.sum((2, 3))
+    middle = (weight[..., None] * grid).sum((2, 3)) / area[..., None]
+    expected = (moved.K @ torch.cat([at, torch.ones(1)]))[..., :2]
+    torch.testing.assert_close(middle, expected, rtol=0, atol=0.02)
+    grown = area / rgba[:, :, 0].sum((2, 3))
+    torch.testing.assert_close(grown, moved.K[..., 0, 0] ** 2, rtol=0.05, atol=0)
+
+
+def test_backgrounds_are_behind_the_object(batch):
+    painted = augment(batch, AugmentationConfig(background=1.0), generator()).rgba
+    rgb, alpha = painted[:, :, :3], painted[:, :, 3:]
+    assert torch.equal(alpha, batch.rgba[:, :, 3:])
+    inside = (alpha == 1).expand_as(rgb)
+    assert inside.any()
+    assert torch.equal(rgb[inside], batch.rgba[:, :, :3][inside])
+    assert (rgb >= 0).all()
+    assert (rgb <= 1 + 1e-6).all()
+    outside = rgb[(alpha == 0).expand_as(rgb)]
+    assert outside.std() > 0.2
+    assert (outside > 0.02).float().mean() > 0.8
+    # Each view has its own.
+    assert (rgb[:, 0] - rgb[:, 1]).abs().amax((1, 2, 3)).min() > 0.2
+    half = augment(batch, AugmentationConfig(background=0.5), generator()).rgba
+    black = (half[:, :, :3] * (alpha == 0)).amax((2, 3, 4)) == 0
+    assert 0 < black.sum() < 6
+
+
+def test_occluders_hide_a_part_and_leave_the_mask(batch):
+    hidden = augment(batch, AugmentationConfig(occluder=1.0), generator()).rgba
+    assert torch.equal(hidden[:, :, 3:], batch.rgba[:, :, 3:])
+    changed = (hidden != batch.rgba).any(2).float().mean((2, 3))
+    assert changed.max() < 0.36
+    assert changed.min() < changed.max()
+    assert (changed > 0).sum() >= 5
 
 
 def test_an_empty_batch(batch):
