@@ -13,7 +13,7 @@ from omegaconf import DictConfig
 from torch import nn
 
 from kp2seg.checkpoints import SegCheckpoint, load_seg_weights, read_seg_checkpoint
-from kp2seg.data.catalog import dataset_dicts, read_dataset
+from kp2seg.data.catalog import dataset_dicts, read_dataset, short_name
 from kp2seg.data.coco_json import KeypointData
 from kp2seg.data.loading import PackedRecords, TrainingBatches, load_pictures
 from kp2seg.data.mapper import PoseMapper, detected_instances
@@ -148,8 +148,9 @@ class Evaluator:
             result = evaluate(data.coco, predictions)
             for mode in reversed(list(result.scores)):
                 for figure in ("AP", "AP50", "AR"):
-                    figures[f"{name}/{mode}/{figure}"] = getattr(result.scores[mode], figure)
-            figures[f"{name}/mean_iou"] = result.iou.mean
+                    key = f"{short_name(name)}/{mode}/{figure}"
+                    figures[key] = getattr(result.scores[mode], figure)
+            figures[f"{short_name(name)}/mean_iou"] = result.iou.mean
         return figures
 
     def draw(self, model: nn.Module) -> np.ndarray:

@@ -91,7 +91,12 @@ def look_at_objects(
 
 
 def keypoint_json(
-    boxes: ObjectBoxes, answers: dict[Any, Discovered], size: int, finding: Finding, fov_deg: float
+    boxes: ObjectBoxes,
+    answers: dict[Any, Discovered],
+    size: int,
+    finding: Finding,
+    fov_deg: float,
+    like: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """COCO JSON of the objects with their points.
 
@@ -102,13 +107,23 @@ def keypoint_json(
 
     Args:    answers: of `look_at_objects`.  size, finding: as there.
              fov_deg: of the network's training views.
+             like: a category of an earlier result, whose names and skeleton are taken. Those of
+             another data set need not be the same, so the second one of two that belong together
+             takes those of the first.
+    Raises:  ValueError: `like` has another number of keypoints.
     """
     rows = [row for row in boxes.objects if row["id"] in answers]
     found = join([answers[row["id"]] for row in rows])
-    pairs = left_right_pairs(found)
     X = points_in_camera(found.uvz, fov_deg)
-    names = keypoint_names(found.uvz.shape[1], pairs)
-    skeleton = [[i + 1, j + 1] for i, j in connect(X, pairs)]
+    N = X.shape[1]
+    if like is None:
+        pairs = left_right_pairs(found)
+        names = keypoint_names(N, pairs)
+        skeleton = [[i + 1, j + 1] for i, j in connect(X, pairs)]
+    else:
+        names, skeleton = like["keypoints"], like.get("skeleton", [])
+        if len(names) != N:
+            raise ValueError(f"like: expected {N} keypoints, the network's, got {len(names)}")
     A_img2crop = crop_matrices(np.array([row["bbox"] for row in rows]), size, finding.context)
     kpts, visibility = poses_in_picture(found, A_img2crop, size, finding)
     annotations = []

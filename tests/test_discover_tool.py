@@ -120,6 +120,24 @@ def test_a_stopped_run_goes_on(tool, checkpoint, dataset, tmp_path, monkeypatch,
     assert out.read_bytes() == (tmp_path / "whole.json").read_bytes()
 
 
+def test_two_data_sets_of_one_network_have_the_same_names(tool, checkpoint, dataset, tmp_path):
+    first, second = tmp_path / "first.json", tmp_path / "second.json"
+    words = [str(checkpoint), str(dataset)]
+    tool.main([*words, str(first)])
+    given = json.loads(first.read_text())
+    given["categories"][0] |= {"keypoints": ["a", "b", "c", "d", "e"], "skeleton": [[1, 5]]}
+    first.write_text(json.dumps(given))
+    tool.main([*words, str(second), "--like", str(first)])
+    (category,) = json.loads(second.read_text())["categories"]
+    assert category == given["categories"][0]
+    given["categories"][0]["keypoints"].pop()
+    for row in given["annotations"]:
+        row["keypoints"] = row["keypoints"][3:]
+    first.write_text(json.dumps(given))
+    with pytest.raises(SystemExit, match="like: expected 5 keypoints, the network's, got 4"):
+        tool.main([*words, str(second), "--like", str(first)])
+
+
 def test_answers_of_another_run_are_refused(tool, checkpoint, dataset, tmp_path):
     words = [str(checkpoint), str(dataset), str(tmp_path / "points.json")]
     tool.main(words)

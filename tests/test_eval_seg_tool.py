@@ -101,6 +101,16 @@ def test_detected_keypoints(tool, weights, tmp_path, capsys):
         tool.main([str(path), "--keypoints", str(results), "--joints", "body9"])
 
 
+def test_a_file_of_keypoints(tool, weights, tmp_path, capsys):
+    file = tmp_path / "data/coco/annotations/person_keypoints_val2017.json"
+    name = f"{file}@{tmp_path / 'data/coco/val2017'}"
+    out = tmp_path / "out"
+    tool.main([str(weights()), "--dataset", name, "--device", "cpu", "--out", str(out)])
+    assert "ours, the file's keypoints, quality score" in capsys.readouterr().out
+    stem = "person_keypoints_val2017"
+    assert {path.name for path in out.iterdir()} == {f"{stem}.json", f"{stem}.predictions.json"}
+
+
 def test_a_detectors_own_thresholds_stand_unless_changed(tool):
     assert tool.chosen(tool.DETECTED, None) == tool.DETECTED
     assert tool.chosen(tool.DETECTED, 0.1) == tool.Choice(0.1, tool.DETECTED.min_confidence)

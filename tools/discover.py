@@ -29,6 +29,7 @@ from keypointnet.files import write_json
 from keypointnet.tensor_files import CheckpointError
 from keypointnet.views.cameras import CameraRange
 from kp2seg import zoo
+from kp2seg.data.coco_json import check_coco, read_json
 from kp2seg.data.object_boxes import read_object_boxes
 from kp2seg.discovery import drawn_crops, keypoint_json, look_at_objects
 from kp2seg.keypoint_sources.discovered import Finding
@@ -56,6 +57,7 @@ def parse(words: Sequence[str] | None) -> argparse.Namespace:
         "their boxes; they are the truth that a test must not know")  # fmt: skip
     add("--fov", type=float, default=CameraRange().fov_deg, help="field of view of the training "
         f"views, degrees ({CameraRange().fov_deg:g})")  # fmt: skip
+    add("--like", type=Path, help="earlier OUT.json of the same network, whose names are taken")
     add("--strict", action="store_true", help="stop at the first bad row or picture")
     add("--batch", type=at_least_one, default=32, help="objects at once (32)")
     add("--device", default="auto")
@@ -103,7 +105,12 @@ def run(args: argparse.Namespace) -> None:
         batch=args.batch,
         use_masks=args.masks,
     )
-    result = keypoint_json(boxes, answers, size, finding, args.fov)
+    like = None
+    if args.like:
+        like = check_coco(read_json(args.like), args.like, images, check_images=False)
+    result = keypoint_json(
+        boxes, answers, size, finding, args.fov, like and like.coco["categories"][0]
+    )
     result["discovery"] = {"weights": str(args.model or weights), **asdict(finding)}
     write_json(out, result)
     save_picture(out.with_suffix(".png"), drawn_crops(boxes, answers, size, images, finding))

@@ -20,12 +20,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
+from detectron2.data import DatasetCatalog
 
 from keypointnet.command_line import Parser, at_least_one, errors_in_one_line
 from keypointnet.tensor_files import CheckpointError
 from kp2seg.build import category_ids, check_keypoints, takes_keypoints, trained_model
 from kp2seg.checkpoints import SegCheckpoint, read_seg_checkpoint
-from kp2seg.data.catalog import dataset_dicts, read_dataset
+from kp2seg.data.catalog import dataset_dicts, read_dataset, short_name
 from kp2seg.data.coco_json import KeypointData
 from kp2seg.data.mapper import PoseMapper
 from kp2seg.data.problems import DataError
@@ -56,7 +57,8 @@ def parse(words: Sequence[str] | None) -> argparse.Namespace:
     parser = Parser("eval_seg", __doc__)
     add = parser.add_argument
     add("weights", type=Path, help="checkpoint of tools/train_seg.py or tools/convert_weights.py")
-    add("--dataset", default="cocopersons_val", help="a registered data set (cocopersons_val)")
+    add("--dataset", default="cocopersons_val", help="a registered data set, or "
+        "FILE.json@FOLDER of COCO keypoint JSON and its pictures (cocopersons_val)")  # fmt: skip
     add("--keypoints", type=Path, help="a detector's file; the annotations' points without one")
     add("--joints", help="layout of that file's joints; by their number without it")
     add("--detector", action="store_true", help="keypoints of Detectron2's Keypoint R-CNN")
@@ -119,7 +121,7 @@ def predictions(
     poses = source or annotated_poses(data.coco, args.dataset)
     settings = {"model": checkpoint.config, "amp": args.amp, "device": device.type}
     fingerprint = make_fingerprint(args.weights, data, poses.fingerprint, json.dumps(settings))
-    file = out / f"{args.dataset}.predictions.json"
+    file = out / f"{short_name(args.dataset)}.predictions.json"
     if args.again or not file.exists():
         model = trained_model(checkpoint, device)
         if takes_keypoints(model):
@@ -171,13 +173,15 @@ def run(args: argparse.Namespace) -> None:
     cache = predictions(args, checkpoint, data, source, out)
     result = evaluate(data.coco, cache.predictions, boundary=args.boundary)
     parts = ranges(args, data, cache)
-    kind = "detected keypoints" if source else "true keypoints"
+    kind = "true keypoints" if args.dataset in DatasetCatalog.list() else "the file's keypoints"
+    if source:
+        kind = "detected keypoints"
     if not has_templates(checkpoint.config):
         kind = "a detector"
-    print(markdown_table(args.dataset, table_rows(f"ours, {kind}", result, **parts)))
+    print(markdown_table(short_name(args.dataset), table_rows(f"ours, {kind}", result, **parts)))
     about = {"dataset": args.dataset, "keypoints": kind, "weights": str(args.weights)}
     ours = {name: part.as_dict() for name, part in parts.items()}
-    write_evaluation(out / f"{args.dataset}.json", result, **about, **ours)
+    write_evaluation(out / f"{short_name(args.dataset)}.json", result, **about, **ours)
 
 
 def main(words: Sequence[str] | None = None) -> None:

@@ -93,7 +93,13 @@ def register_keypoint_json(
 
     Args:    keypoint_names: found in the file by name.  class_name: of its one class.
     """
+    source = _file_source(annotation_file, image_root, keypoint_names)
+    _register(name, source, tuple(keypoint_names), thing_classes=[class_name])
 
+
+def _file_source(
+    annotation_file: Path, image_root: Path, keypoint_names: Sequence[str] | None
+) -> Source:
     def read(*, strict: bool, check_images: bool) -> KeypointData:
         return check_coco(
             read_json(annotation_file),
@@ -104,22 +110,36 @@ def register_keypoint_json(
             strict=strict,
         )
 
-    source = Source(read, Path(annotation_file), Path(image_root))
-    _register(name, source, tuple(keypoint_names), thing_classes=[class_name])
+    return Source(read, Path(annotation_file), Path(image_root))
 
 
 def read_dataset(name: str, *, strict: bool = False, check_images: bool = True) -> KeypointData:
-    """Read a registered data set; what was left out is logged as a warning.
+    """Read a data set; what was left out is logged as a warning.
 
-    Args:    strict: raise at the first problem.  check_images: look at every picture's file.
+    Args:    name: of a registered one; or a COCO keypoint JSON, FILE.json@FOLDER with the folder of
+             its pictures, FILE.json where that is images/ beside it.
+             strict: raise at the first problem.  check_images: look at every picture's file.
     Raises:  ValueError: no such data set (the names are listed).
              DataError: the data cannot be used, and why.
     """
-    if name not in _SOURCES:
-        raise ValueError(f"read_dataset: no data set {name!r}; there are {', '.join(_SOURCES)}")
-    data = _SOURCES[name].read(strict=strict, check_images=check_images)
+    source = _SOURCES.get(name)
+    if source is None:
+        file, separator, folder = name.partition(".json@")
+        if not separator and not name.endswith(".json"):
+            raise ValueError(
+                f"read_dataset: no data set {name!r}; there are {', '.join(_SOURCES)}, and "
+                "FILE.json@FOLDER OF PICTURES"
+            )
+        path = Path(f"{file}.json" if separator else name)
+        source = _file_source(path, Path(folder) if separator else path.parent / "images", None)
+    data = source.read(strict=strict, check_images=check_images)
     data.report.log()
     return data
+
+
+def short_name(name: str) -> str:
+    """A data set's name for files and figures: its own, or that of its JSON without the folder."""
+    return Path(name.partition(".json@")[0]).name.removesuffix(".json")
 
 
 def dataset_dicts(data: KeypointData) -> list[dict[str, Any]]:

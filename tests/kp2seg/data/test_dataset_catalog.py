@@ -20,6 +20,7 @@ from kp2seg.data.catalog import (
     read_dataset,
     register_datasets,
     register_keypoint_json,
+    short_name,
 )
 from kp2seg.data.problems import DataError
 from kp2seg.keypoint_sources.layouts import COCO_JOINTS
@@ -198,9 +199,26 @@ def test_any_class_and_any_joints(tmp_path: Path) -> None:
     assert (chair["category_id"], chair["area"], chair["id"]) == (0, 16.0, 0)
 
 
+def test_a_file_needs_no_registration(tmp_path: Path) -> None:
+    write_coco(tmp_path)
+    pictures = tmp_path / "coco/val2017"
+    file = tmp_path / "coco/annotations/person_keypoints_val2017.json"
+    data = read_dataset(f"{file}@{pictures}")
+    assert data.keypoint_names == COCO_JOINTS
+    assert data.image_root == pictures
+    pictures.rename(file.parent / "images")
+    assert read_dataset(str(file)).coco == data.coco
+    assert short_name(f"{file}@{pictures}") == short_name(str(file)) == file.stem
+    assert short_name("cocopersons_val") == "cocopersons_val"
+    with pytest.raises(DataError, match=r"/no.json: .*No such file"):
+        read_dataset(f"{tmp_path}/no.json")
+
+
 def test_unknown_names(tmp_path: Path) -> None:
     register_datasets(tmp_path)
-    with pytest.raises(ValueError, match=r"no data set 'coco'; there are cocopersons_train, "):
+    with pytest.raises(
+        ValueError, match=r"no data set 'coco'; there are cocopersons_train, .*and FILE.json@F"
+    ):
         read_dataset("coco")
     DatasetCatalog.register(f"theirs_{tmp_path.name}", list)
     with pytest.raises(ValueError, match=r"'theirs_.*' is registered by someone else"):
