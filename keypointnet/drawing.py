@@ -91,6 +91,18 @@ def keypoint_sheet(
     return contact_sheet(tiles, columns=views)
 
 
+def caption(text: str, width: int, height: int = 20) -> np.ndarray:
+    """A line of text on black, its middle left out where it is too long. (height, width, 3)."""
+    font, size = cv2.FONT_HERSHEY_SIMPLEX, 0.42
+    kept, shown = len(text), text
+    while kept > 8 and cv2.getTextSize(shown, font, size, 1)[0][0] > width - 8:
+        kept -= 1
+        shown = f"{text[: kept - kept // 3]}...{text[-(kept // 3) :]}"
+    bar = np.zeros((height, width, 3), dtype=np.uint8)
+    cv2.putText(bar, shown, (4, height - 6), font, size, (230, 230, 230), 1, cv2.LINE_AA)
+    return bar
+
+
 def save_picture(path: Path, rgb: np.ndarray) -> None:
     """Writes an RGB picture, in the format of the file's suffix. Raises OSError if it cannot."""
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -11,14 +11,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import torch
 
 from keypointnet import __version__
 from keypointnet.checkpoints import load_model, read_checkpoint
 from keypointnet.config import TrainConfig
-from keypointnet.drawing import contact_sheet, draw_keypoints
+from keypointnet.drawing import caption, contact_sheet, draw_keypoints
 from keypointnet.evaluation import (
     PAPER_TABLE_1,
     Evaluation,
@@ -170,10 +169,7 @@ def format_table(results: Sequence[CheckpointResult], category: str | None = Non
         values = [getattr(result.evaluation, name) for name in METRICS]
         rows.append([_label(result), *_cells(values)])
     if len(results) > 1:
-        spreads = summarise([result.evaluation for result in results])
-        means = _cells([spreads[name].mean if name in spreads else None for name in METRICS])
-        stds = _cells([spreads[name].std if name in spreads else None for name in METRICS])
-        cells = [f"{m} ± {s}" if s != "–" else m for m, s in zip(means, stds, strict=True)]
+        cells = spread_cells([result.evaluation for result in results])
         seeds = {result.config.run.seed for result in results}
         what = "seeds" if len(seeds) == len(results) else "checkpoints"
         rows.append([f"ours, {len(results)} {what}", *cells])
@@ -181,6 +177,14 @@ def format_table(results: Sequence[CheckpointResult], category: str | None = Non
         paper = paper_row(category)
         rows.append([f"paper, {category}", *_cells([paper.get(name) for name in METRICS])])
     return align_columns([header, *rows])
+
+
+def spread_cells(evaluations: Sequence[Evaluation]) -> list[str]:
+    """Each metric of `METRICS` as text, mean ± spread where there are several evaluations."""
+    spreads = summarise(evaluations)
+    means = _cells([spreads[name].mean if name in spreads else None for name in METRICS])
+    stds = _cells([spreads[name].std if name in spreads else None for name in METRICS])
+    return [m if s == "–" else f"{m} ± {s}" for m, s in zip(means, stds, strict=True)]
 
 
 def align_columns(rows: Sequence[Sequence[str]]) -> str:
@@ -261,20 +265,8 @@ def worst_pairs_sheet(
         ]
         picture = np.concatenate(pictures, axis=1)
         text = f"{pair.angle_deg:.1f} deg  {pair.model}  {pair.views[0]}, {pair.views[1]}"
-        tiles.append(np.concatenate([picture, _caption(text, picture.shape[1])], axis=0))
+        tiles.append(np.concatenate([picture, caption(text, picture.shape[1])], axis=0))
     return contact_sheet(tiles, columns=max(1, min(4, len(tiles))))
-
-
-def _caption(text: str, width: int, height: int = 20) -> np.ndarray:
-    """A line of text on black, its middle left out where it is too long. (height, width, 3)."""
-    font, size = cv2.FONT_HERSHEY_SIMPLEX, 0.42
-    kept, caption = len(text), text
-    while kept > 8 and cv2.getTextSize(caption, font, size, 1)[0][0] > width - 8:
-        kept -= 1
-        caption = f"{text[: kept - kept // 3]}...{text[-(kept // 3) :]}"
-    bar = np.zeros((height, width, 3), dtype=np.uint8)
-    cv2.putText(bar, caption, (4, height - 6), font, size, (230, 230, 230), 1, cv2.LINE_AA)
-    return bar
 
 
 def _label(result: CheckpointResult) -> str:

@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 import torch
 
+from keypointnet import drawing
 from keypointnet.drawing import (
     BACKGROUND,
     contact_sheet,
@@ -80,3 +81,20 @@ def test_a_picture_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "red.png").mkdir()
     with pytest.raises(OSError, match=r"red.png: the picture could not be written"):
         save_picture(tmp_path / "red.png", np.zeros((4, 5, 3), np.uint8))
+
+
+def test_a_long_name_keeps_its_ends_in_a_caption(monkeypatch):
+    written: list[str] = []
+    put_text = drawing.cv2.putText
+
+    def record(picture: np.ndarray, text: str, *rest: object) -> np.ndarray:
+        written.append(text)
+        return put_text(picture, text, *rest)
+
+    monkeypatch.setattr(drawing.cv2, "putText", record)
+    bar = drawing.caption("12.3 deg  views/" + "x" * 200 + "/last 0, 1", 200)
+    assert bar.shape == (20, 200, 3)
+    (text,) = written
+    assert text.startswith("12.3 deg")
+    assert "..." in text
+    assert text.endswith("0, 1")

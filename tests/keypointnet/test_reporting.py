@@ -212,22 +212,3 @@ def test_worst_pairs_sheet_shows_both_views_over_a_caption(models):
     assert (sheet[:4] == BACKGROUND).all()
     with pytest.raises(ValueError, match="no views of views/sofa"):
         worst_pairs_sheet(network, models, [PairResult("views/sofa", (0, 1), 90.0)])
-
-
-def test_a_long_name_keeps_its_ends_in_a_caption(models, monkeypatch):
-    written: list[str] = []
-    import keypointnet.reporting as reporting
-
-    put_text = reporting.cv2.putText
-
-    def record(picture: np.ndarray, text: str, *rest: object) -> np.ndarray:
-        written.append(text)
-        return put_text(picture, text, *rest)
-
-    monkeypatch.setattr(reporting.cv2, "putText", record)
-    bar = reporting._caption("12.3 deg  views/" + "x" * 200 + "/last 0, 1", 200)
-    assert bar.shape == (20, 200, 3)
-    (text,) = written
-    assert text.startswith("12.3 deg")
-    assert "..." in text
-    assert text.endswith("0, 1")
