@@ -35,9 +35,10 @@ from machine import RESULTS, write_result
 from plain_pose2seg import PlainPose2Seg
 from torch import Tensor, nn
 
+from keypointnet.tensor_files import load_weights
 from kp2seg import zoo
 from kp2seg.build import folded
-from kp2seg.checkpoints import load_seg_weights, read_seg_checkpoint
+from kp2seg.checkpoints import read_seg_checkpoint
 from kp2seg.data.mapper import detected_instances
 from kp2seg.keypoint_sources.poses import Pose
 from kp2seg.modeling.aligners import FeatureAligner
@@ -174,7 +175,7 @@ def compare(count: int, people: int, rounds: int, weights: Path | None = None) -
     if weights is None:
         settle(model, pictures)
     else:
-        load_seg_weights(model, read_seg_checkpoint(weights).weights, weights)
+        load_weights(model, read_seg_checkpoint(weights).weights, weights)
     plain = PlainPose2Seg(model)
     ours = folded(model).to(memory_format=torch.channels_last)
     assert isinstance(ours, Pose2Seg)

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from keypointnet.config import ConfigError, TrainConfig, load_config_text, to_yaml
 from keypointnet.model import KeypointNet
-from keypointnet.tensor_files import CheckpointError, read_tensors, write_tensors
+from keypointnet.tensor_files import CheckpointError, load_weights, read_tensors, write_tensors
 
 __all__ = [
     "Checkpoint",
@@ -124,14 +124,6 @@ def load_model(path: str | Path, device: str | torch.device = "cpu") -> Keypoint
     load_weights(model, checkpoint.weights, checkpoint.path)
     model = model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     return model.eval()
-
-
-def load_weights(model: nn.Module, weights: dict[str, Tensor], source: Path) -> None:
-    """Fills a network, strictly. Raises CheckpointError naming what does not fit."""
-    try:
-        model.load_state_dict(weights)
-    except RuntimeError as error:
-        raise CheckpointError(f"{source}: does not fit the network: {error}") from error
 
 
 def export_weights(path: str | Path, out: Path, *, half: bool) -> None:

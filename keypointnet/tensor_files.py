@@ -11,7 +11,7 @@ from pathlib import Path
 
 import safetensors.torch
 from safetensors import SafetensorError, safe_open
-from torch import Tensor
+from torch import Tensor, nn
 
 
 class CheckpointError(RuntimeError):
@@ -69,3 +69,19 @@ def read_tensors(path: Path) -> tuple[dict[str, dict[str, Tensor]], dict[str, st
     except (SafetensorError, OSError) as error:
         raise CheckpointError(f"{path}: is no whole safetensors file ({error})") from error
     return groups, metadata
+
+
+def load_weights(model: nn.Module, weights: Mapping[str, Tensor], source: Path) -> None:
+    """Fills a network, strictly. Raises CheckpointError naming what does not fit."""
+    expected = model.state_dict()
+    problems = [f"lacks {name}" for name in expected if name not in weights]
+    for name, value in weights.items():
+        if name not in expected:
+            problems.append(f"has {name}, which the model lacks")
+        elif value.shape != expected[name].shape:
+            shapes = f"{tuple(value.shape)}, expected {tuple(expected[name].shape)}"
+            problems.append(f"{name} has shape {shapes}")
+    if problems:
+        more = f"; and {len(problems) - 3} more" if len(problems) > 3 else ""
+        raise CheckpointError(f"{source}: does not fit the model: {'; '.join(problems[:3])}{more}")
+    model.load_state_dict(dict(weights))

@@ -12,7 +12,8 @@ from detectron2.utils import comm
 from omegaconf import DictConfig
 from torch import nn
 
-from kp2seg.checkpoints import SegCheckpoint, load_seg_weights, read_seg_checkpoint
+from keypointnet.tensor_files import load_weights
+from kp2seg.checkpoints import SegCheckpoint, read_seg_checkpoint
 from kp2seg.data.catalog import dataset_dicts, read_dataset, short_name
 from kp2seg.data.coco_json import KeypointData
 from kp2seg.data.loading import PackedRecords, TrainingBatches, load_pictures
@@ -47,7 +48,7 @@ def build_trainer(config: DictConfig, *, strict: bool = False) -> SegTrainer:
     model = build_model(config)
     if run.init:
         start = read_seg_checkpoint(run.init)
-        load_seg_weights(model, start.weights, start.path)
+        load_weights(model, start.weights, start.path)
     train = read_dataset(config.data.train, strict=strict)
     check_keypoints(model, train, config.data.train)
     evaluation = Evaluator(config, model, strict=strict) if run.eval_every else None
@@ -202,7 +203,7 @@ def trained_model(
     Raises:  CheckpointError, SegConfigError: what is wrong is named.
     """
     model = model_from_text(checkpoint.config, str(checkpoint.path), **changes)
-    load_seg_weights(model, checkpoint.weights, checkpoint.path)
+    load_weights(model, checkpoint.weights, checkpoint.path)
     model.to(device).to(memory_format=torch.channels_last)
     return folded(model.eval())
 

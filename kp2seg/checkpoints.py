@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from keypointnet.tensor_files import CheckpointError, read_tensors, write_tensors
 
@@ -86,19 +86,3 @@ def read_seg_checkpoint(path: str | Path) -> SegCheckpoint:
         )
     except (KeyError, ValueError) as error:
         raise CheckpointError(f"{path}: its metadata are broken ({error!r})") from error
-
-
-def load_seg_weights(model: nn.Module, weights: Mapping[str, Tensor], source: Path) -> None:
-    """Fills a network, strictly. Raises CheckpointError naming what does not fit."""
-    expected = model.state_dict()
-    problems = [f"lacks {name}" for name in expected if name not in weights]
-    for name, value in weights.items():
-        if name not in expected:
-            problems.append(f"has {name}, which the model lacks")
-        elif value.shape != expected[name].shape:
-            shapes = f"{tuple(value.shape)}, expected {tuple(expected[name].shape)}"
-            problems.append(f"{name} has shape {shapes}")
-    if problems:
-        more = f"; and {len(problems) - 3} more" if len(problems) > 3 else ""
-        raise CheckpointError(f"{source}: does not fit the model: {'; '.join(problems[:3])}{more}")
-    model.load_state_dict(dict(weights))

@@ -36,8 +36,8 @@ from torch.optim.swa_utils import AveragedModel
 from keypointnet.checkpoints import load_optimizer, optimizer_tensors
 from keypointnet.drawing import save_picture
 from keypointnet.schedules import moving_average
-from keypointnet.tensor_files import CheckpointError, what_is_left
-from kp2seg.checkpoints import load_seg_weights, read_seg_checkpoint, save_seg_checkpoint
+from keypointnet.tensor_files import CheckpointError, load_weights, what_is_left
+from kp2seg.checkpoints import read_seg_checkpoint, save_seg_checkpoint
 
 logger = logging.getLogger(__name__)
 
@@ -248,7 +248,7 @@ class SegTrainer(TrainerBase):
         for group, name in (("model", "weights"), ("optimizer", "optimiser state")):
             if group not in checkpoint.groups:
                 raise CheckpointError(f"{self.last}: has no {name} to resume with")
-        load_seg_weights(self.model, checkpoint.groups["model"], self.last)
+        load_weights(self.model, checkpoint.groups["model"], self.last)
         load_optimizer(self.optimizer, self.model, checkpoint.groups["optimizer"])
         if self.averaged is not None:
             if "ema" not in checkpoint.groups:
@@ -256,7 +256,7 @@ class SegTrainer(TrainerBase):
                     f"{self.last}: has no averaged weights to go on with; resume with "
                     "train.ema_decay=0, or start anew"
                 )
-            load_seg_weights(self.averaged.module, checkpoint.groups["ema"], self.last)
+            load_weights(self.averaged.module, checkpoint.groups["ema"], self.last)
             self.averaged.n_averaged.fill_(checkpoint.step)
         self.start_iter = self.iter = checkpoint.step
         self.best_figure = float(checkpoint.metrics.get("best_figure", -math.inf))

@@ -93,8 +93,8 @@ def render(args: argparse.Namespace) -> int:
         variation=args.variation,
     )
     sources = find_sources(args.models)
-    prepare_store(args.out, settings)
     jobs, present = plan_jobs(sources, args.out, args.variants, args.shard, args.limit)
+    prepare_store(args.out, settings)  # when nothing can be wrong with the rest any more
     _copy_split(Path(args.models), args.out)
     workers = min(args.workers, max(1, len(jobs)))
     if present:

@@ -25,9 +25,9 @@ from detectron2.utils.logger import setup_logger
 from omegaconf import DictConfig
 
 from keypointnet.command_line import Parser, at_least_one, errors_in_one_line
-from keypointnet.tensor_files import CheckpointError
+from keypointnet.tensor_files import CheckpointError, load_weights
 from kp2seg.build import Evaluator, build_model, build_trainer
-from kp2seg.checkpoints import load_seg_weights, read_seg_checkpoint
+from kp2seg.checkpoints import read_seg_checkpoint
 from kp2seg.lazy_config import SegConfigError, load_seg_config
 from kp2seg.training import SegTrainingError, checkpoint_files
 
@@ -82,7 +82,7 @@ def train(args: argparse.Namespace) -> None:
 def evaluate(config: DictConfig, weights: str | Path, strict: bool) -> dict[str, float]:
     checkpoint = read_seg_checkpoint(weights)
     model = build_model(config)
-    load_seg_weights(model, checkpoint.weights, checkpoint.path)
+    load_weights(model, checkpoint.weights, checkpoint.path)
     return Evaluator(config, model, strict=strict)(model.eval())
 
 

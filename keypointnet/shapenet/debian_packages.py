@@ -57,9 +57,12 @@ def unpack_deb(deb: Path, folder: Path) -> None:
                 raise PackageError(
                     f"{deb}: its files are compressed with zstd; unpack with dpkg -x"
                 )
-            plain = lzma.decompress(content) if name.endswith(".xz") else content
-            with tarfile.open(fileobj=BytesIO(plain)) as archive:
-                _extract_files(archive, folder)
+            try:
+                plain = lzma.decompress(content) if name.endswith(".xz") else content
+                with tarfile.open(fileobj=BytesIO(plain)) as archive:
+                    _extract_files(archive, folder)
+            except (lzma.LZMAError, tarfile.TarError, EOFError) as error:
+                raise PackageError(f"{deb}: is damaged ({error}); fetch it again") from error
             return
     raise PackageError(f"{deb}: holds no data.tar, so it is no Debian package")
 
@@ -118,6 +121,8 @@ def _ar_members(path: Path) -> Iterator[tuple[str, bytes]]:
         if file.read(8) != b"!<arch>\n":
             raise PackageError(f"{path}: is no Debian package (not an ar archive)")
         while len(header := file.read(60)) == 60:
+            if not header[48:58].strip().isdigit():
+                raise PackageError(f"{path}: is damaged (a member without a size); fetch it again")
             size = int(header[48:58])
             content = file.read(size)
             if len(content) < size:

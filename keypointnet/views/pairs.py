@@ -229,7 +229,7 @@ def check_models(
     """Looks for what would spoil a run, before it starts: every test file's index is read.
 
     Raises: ValueError: a model is trained and tested on; one to test on has no pair; the cameras
-            are far from depth_offset.
+            are far from depth_offset; training views on a background, without silhouettes.
             StorageError: a view file is damaged.
     """
     trained = {(entry.store.root.resolve(), entry.model) for entry in train}
@@ -241,6 +241,11 @@ def check_models(
             raise ValueError(f"data.test: {entry.name} has {n_views} views; a pair needs 2")
     for store, entry in {entry.store.root: entry for entry in train}.items():
         distance = float(entry.store.cameras(entry.model)[0][:, 2, 3].mean())
+        if entry.store.info.get("background") is not None:
+            raise ValueError(
+                f"{store}: was rendered with --background, which leaves no silhouettes to train "
+                "with; render without, and see data.augmentation.background"
+            )
         if not 0.5 * distance < depth_offset < 2 * distance:
             raise ValueError(
                 f"{store}: its cameras are {distance:.2g} away, model.depth_offset is "

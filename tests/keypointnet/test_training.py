@@ -242,7 +242,7 @@ def test_a_finished_run_goes_on_when_more_steps_are_asked_for(config, tmp_path):
 def test_weights_to_start_from_must_fit(config, tmp_path):
     Trainer(config("optim.steps=1", "data.test=[]")).run()
     init = f"run.init={tmp_path}/run/checkpoints/last.safetensors"
-    with pytest.raises(CheckpointError, match=r"last.safetensors: does not fit the network"):
+    with pytest.raises(CheckpointError, match=r"last.safetensors: does not fit the model"):
         Trainer(config(init, f"run.out={tmp_path}/second", "model.num_keypoints=5"))
 
 

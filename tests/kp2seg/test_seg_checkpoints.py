@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from keypointnet.tensor_files import CheckpointError, write_tensors
-from kp2seg.checkpoints import load_seg_weights, read_seg_checkpoint, save_seg_checkpoint
+from keypointnet.tensor_files import CheckpointError, load_weights, write_tensors
+from kp2seg.checkpoints import read_seg_checkpoint, save_seg_checkpoint
 
 
 @pytest.fixture
@@ -88,16 +88,16 @@ def test_a_checkpoint_without_weights(tmp_path):
 
 def test_weights_fit_or_are_refused_in_one_line(model, tmp_path):
     weights = {name: value + 1 for name, value in model.state_dict().items()}
-    load_seg_weights(model, weights, tmp_path)
+    load_weights(model, weights, tmp_path)
     assert torch.equal(model[0].weight, weights["0.weight"])
     wrong = {**weights, "0.weight": torch.zeros(4, 2, 1, 1), "2.bias": torch.zeros(1)}
     del wrong["1.bias"]
     with pytest.raises(CheckpointError) as error:
-        load_seg_weights(model, wrong, tmp_path)
+        load_weights(model, wrong, tmp_path)
     assert str(error.value) == (
         f"{tmp_path}: does not fit the model: lacks 1.bias; 0.weight has shape (4, 2, 1, 1), "
         "expected (4, 3, 1, 1); has 2.bias, which the model lacks"
     )
     assert torch.equal(model[0].weight, weights["0.weight"])
     with pytest.raises(CheckpointError, match=r"lacks 0.weight; .*; and 4 more$"):
-        load_seg_weights(model, {}, tmp_path)
+        load_weights(model, {}, tmp_path)

@@ -169,6 +169,12 @@ def test_unpack_deb_names_a_damaged_file(tmp_path: Path, monkeypatch: pytest.Mon
     deb.write_bytes(deb.read_bytes()[:-40])
     with pytest.raises(PackageError, match="is cut short"):
         unpack_deb(deb, tmp_path / "out")
+    deb_of(deb, {"a": b"x" * 1000})
+    whole = deb.read_bytes()
+    for start in (whole.index(b"data.tar") + 48, whole.index(b"data.tar") + 70):
+        deb.write_bytes(whole[:start] + b"?" * 10 + whole[start + 10 :])
+        with pytest.raises(PackageError, match=r"a_1_all.deb: is damaged \(.*\); fetch it again"):
+            unpack_deb(deb, tmp_path / "out")
     deb.write_bytes(b"garbage")
     with pytest.raises(PackageError, match="not an ar archive"):
         unpack_deb(deb, tmp_path / "out")

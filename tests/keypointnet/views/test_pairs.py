@@ -1,4 +1,5 @@
 import itertools
+import json
 import pickle
 from collections import Counter
 
@@ -188,6 +189,12 @@ def test_what_would_spoil_a_run_is_found_before_it(split_root, blob_views, tmp_p
     blob_views(lonely, ["x"], views=1)
     with pytest.raises(ValueError, match=r"data.test: lonely/x has 1 views; a pair needs 2"):
         check_models(train, open_models(lonely, "all", (32, 32)), 30.0)
+    info = split_root / "store.json"
+    info.write_text(json.dumps({"version": 1, "size": [32, 32], "background": [0, 0, 9]}))
+    on_blue = open_models(split_root, "train", (32, 32))
+    with pytest.raises(ValueError, match=r"was rendered with --background, which leaves no"):
+        check_models(on_blue, test, 30.0)
+    info.unlink()
     file = next(split_root.rglob("b.zip"))
     file.write_bytes(file.read_bytes()[:-30])
     with pytest.raises(StorageError, match=r"b\.zip: truncated .*; render again"):
