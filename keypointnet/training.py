@@ -136,7 +136,7 @@ class Trainer:
             lr=config.optim.learning_rate,
             weight_decay=config.optim.weight_decay,
         )
-        self.step, self.best_mean = 0, math.inf
+        self.step, self.best_error = 0, math.inf
         if resume and self.last.exists():
             self._resume()
         steps = self.processes.gather(self.step)
@@ -272,8 +272,11 @@ class Trainer:
         summary = result.summary()
         log.scalars("test", self.step, summary)
         log.keypoint_picture(self.step, model, self.test_models)
-        if result.mean_deg < self.best_mean:
-            self.best_mean = result.mean_deg
+        error = result.mean_deg
+        if self.trained is self.model.orientation and result.orientation_accuracy is not None:
+            error = 1 - result.orientation_accuracy  # poses are not what such a stage learns
+        if error < self.best_error:
+            self.best_error = error
             save_checkpoint(
                 self.best,
                 {"model": model.state_dict()},
@@ -290,7 +293,7 @@ class Trainer:
         }
         if self.averaged is not None:
             groups["ema"] = self.averaged.module.state_dict()
-        metrics = {"best_mean_deg": self.best_mean} if math.isfinite(self.best_mean) else {}
+        metrics = {"best_error": self.best_error} if math.isfinite(self.best_error) else {}
         save_checkpoint(self.last, groups, step=self.step, config=self.config, metrics=metrics)
 
     def _resume(self) -> None:
@@ -315,7 +318,7 @@ class Trainer:
             load_weights(self.averaged.module, checkpoint.groups["ema"], self.last)
             self.averaged.n_averaged.fill_(checkpoint.step)
         self.step = checkpoint.step
-        self.best_mean = float(checkpoint.metrics.get("best_mean_deg", math.inf))
+        self.best_error = float(checkpoint.metrics.get("best_error", math.inf))
 
 
 def _postfix(values: dict[str, float], summary: dict[str, Any]) -> str:

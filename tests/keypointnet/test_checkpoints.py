@@ -33,7 +33,7 @@ def save(path, *, step: int = 7, **groups) -> dict[str, torch.Tensor]:
     torch.manual_seed(step)
     weights = build_model(CONFIG).state_dict()
     save_checkpoint(
-        path, {"model": weights, **groups}, step=step, config=CONFIG, metrics={"best_mean_deg": 1.5}
+        path, {"model": weights, **groups}, step=step, config=CONFIG, metrics={"best_error": 1.5}
     )
     return weights
 
@@ -47,7 +47,7 @@ def test_what_is_saved_is_read(path):
     checkpoint = read_checkpoint(str(path))
     assert isinstance(checkpoint, Checkpoint)
     assert (checkpoint.path, checkpoint.step, checkpoint.config) == (path, 7, CONFIG)
-    assert checkpoint.metrics == {"best_mean_deg": 1.5}
+    assert checkpoint.metrics == {"best_error": 1.5}
     assert checkpoint.groups.keys() == {"model", "optimizer"}
     assert same(checkpoint.groups["model"], weights)
     assert same(checkpoint.weights, weights)
@@ -165,7 +165,7 @@ def test_export_keeps_what_predicting_needs(path, tmp_path, half):
     exported = read_checkpoint(out)
     assert exported.groups.keys() == {"model"}
     assert (exported.step, exported.config) == (7, CONFIG)
-    assert exported.metrics == {"best_mean_deg": 1.5}
+    assert exported.metrics == {"best_error": 1.5}
     floating = {t.dtype for t in exported.weights.values() if t.is_floating_point()}
     assert floating == {torch.float16 if half else torch.float32}
     loaded = load_model(out).state_dict()
@@ -224,5 +224,5 @@ def test_the_metadata_are_json_and_yaml_anyone_can_read(path):
         metadata = file.metadata()
     assert metadata["format"] == "keypointnet-1"
     assert metadata["step"] == "7"
-    assert json.loads(metadata["metrics"]) == {"best_mean_deg": 1.5}
+    assert json.loads(metadata["metrics"]) == {"best_error": 1.5}
     assert "num_keypoints: 3" in metadata["config"]

@@ -1,11 +1,13 @@
 """Runs that train a part and go on with another's weights: optim.trained, run.init."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
+from keypointnet import training
 from keypointnet.checkpoints import read_checkpoint
 from keypointnet.config import ConfigError, TrainConfig, load_config
 from keypointnet.training import Trainer
@@ -62,6 +64,27 @@ def test_a_part_is_trained_and_the_other_stays_as_it_is(config, tmp_path, kind, 
     line = (tmp_path / "run/metrics.jsonl").read_text().splitlines()[0]
     assert '"orientation"' in line
     assert ('"pose"' in line) == (part == "keypoints")
+
+
+def test_the_best_orientation_network_is_the_one_that_is_right_most_often(
+    config, blob_root, monkeypatch
+):
+    results = iter([(30.0, 0.7), (20.0, 0.6), (40.0, 0.9), (10.0, 0.8)])
+
+    def evaluate(model, models, **options):
+        mean_deg, accuracy = next(results)
+        found = training_evaluate(model, models, **options)
+        return replace(found, mean_deg=mean_deg, orientation_accuracy=accuracy)
+
+    training_evaluate = training.evaluate
+    monkeypatch.setattr(training, "evaluate", evaluate)
+    every = ("optim.trained=orientation", "run.eval_every=1", "run.eval_pairs=2")
+    held_out = f"data.test=[{{path: {blob_root}, subset: test}}]"
+    trainer = Trainer(config("run", *every, held_out))
+    trainer.run()
+    best = read_checkpoint(trainer.best)
+    assert (best.step, best.metrics["orientation_accuracy"]) == (3, 0.9)
+    assert read_checkpoint(trainer.last).metrics["best_error"] == pytest.approx(0.1)
 
 
 @pytest.mark.parametrize("part", ["orientation", "keypoints"])

@@ -88,7 +88,7 @@ def test_a_run_leaves_all_it_says(config, tmp_path, capsys):
     best = read_checkpoint(out / "checkpoints" / "best.safetensors")
     assert best.groups.keys() == {"model"}
     assert best.metrics["mean_deg"] == min(line["mean_deg"] for line in test)
-    assert last.metrics == {"best_mean_deg": best.metrics["mean_deg"]}
+    assert last.metrics == {"best_error": best.metrics["mean_deg"]}
     averaged = trainer.evaluated_model().state_dict()
     loaded = load_model(last.path).state_dict()
     assert all(torch.equal(loaded[name], averaged[name]) for name in averaged)
