@@ -5,6 +5,7 @@ from __future__ import annotations
 import posixpath
 import re
 from dataclasses import dataclass, field
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -41,12 +42,14 @@ class OwnFolderResolver(FilePathResolver):
         self._folder = Path(folder)
         self.missing: list[str] = []
         self.refused: list[str] = []
+        self.no_pictures: list[str] = []
 
     def get(self, name: str) -> bytes:
         """Bytes of a named file.
 
         Raises: ModelError: the name leads out of the model's folder.
                 FileNotFoundError: no such file (its name is also kept in missing).
+        A texture that is no picture is given all the same, and its name kept in no_pictures.
         """
         plain = name.strip().strip('"').replace("\\", "/")
         inside = self._mesh_folder.relative_to(self._folder).as_posix()
@@ -58,6 +61,8 @@ class OwnFolderResolver(FilePathResolver):
             path = _existing(candidate)
             if path is not None:
                 data = path.read_bytes()
+                if path.suffix.lower() in Image.registered_extensions() and not _opens(data):
+                    self.no_pictures.append(name)  # trimesh would pass over it without a word
                 return _plain_mtl(data) if path.suffix.lower() == ".mtl" else data
         self.missing.append(name)
         raise FileNotFoundError(name)
@@ -73,6 +78,14 @@ class OwnFolderResolver(FilePathResolver):
                 f"its material or texture {self.refused[0]} lies outside the model's folder "
                 f"{self._folder}; put the file inside and name it by a relative path"
             )
+
+
+def _opens(picture: bytes) -> bool:
+    try:
+        with Image.open(BytesIO(picture)):
+            return True
+    except Exception:  # PIL's readers raise many types on a damaged file
+        return False
 
 
 @dataclass

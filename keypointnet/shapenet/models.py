@@ -204,10 +204,11 @@ def _read_scene(path: Path, resolver: OwnFolderResolver) -> trimesh.Scene:
         raise
     except Exception as error:  # any reader of any format: whatever it raises is "cannot be read"
         resolver.raise_refused()
-        reason = str(error).strip().splitlines()
-        raise ModelError(
-            f"cannot be read as {path.suffix[1:]}: {reason[0] if reason else type(error).__name__}"
-        ) from error
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        if isinstance(error, ModuleNotFoundError):
+            # Of what is no format it knows, trimesh asks another package for the encoding.
+            reason = "its contents are of no kind that is known"
+        raise ModelError(f"cannot be read as {path.suffix[1:]}: {reason}") from error
     resolver.raise_refused()
     return scene
 
@@ -243,6 +244,9 @@ def _soup_of_scene(scene: trimesh.Scene, resolver: OwnFolderResolver) -> tuple[S
     images: list[Image.Image] = []
     known_images: dict[int, int] = {}
     notes = [f"texture or material file {name} is missing" for name in resolver.missing]
+    notes += [
+        f"texture {name} cannot be decoded: it is no picture" for name in resolver.no_pictures
+    ]
     for node in scene.graph.nodes_geometry:
         T_mesh2world, name = scene.graph[node]
         mesh = scene.geometry[name]

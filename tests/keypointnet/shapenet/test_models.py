@@ -225,6 +225,9 @@ def test_load_model_with_a_damaged_texture_uses_the_colour(tmp_path: Path) -> No
     model = load(path)
     assert [mesh.visual.kind for mesh in model.meshes] == ["vertex"]
     assert any("cannot be decoded" in note for note in model.notes)
+    image.write_bytes(b"no picture at all")
+    model = load(path)
+    assert model.notes == ["texture ../images/t.png cannot be decoded: it is no picture"]
 
 
 def test_load_model_drops_a_texture_without_coordinates(tmp_path: Path) -> None:
@@ -263,6 +266,7 @@ def test_load_model_refuses_a_material_outside_its_folder(tmp_path: Path) -> Non
 
 # ------------------------------------------------------------------------------------- errors
 
+NOISE = bytes(range(1, 256)) * 8
 GARBAGE = np.random.default_rng(0).integers(0, 256, 4096, dtype=np.uint8).tobytes()
 
 
@@ -278,6 +282,7 @@ GARBAGE = np.random.default_rng(0).integers(0, 256, 4096, dtype=np.uint8).tobyte
         ("a.obj", b"v 1 1 1\nv 1 1 1\nv 1 1 1\nf 1 2 3\n", "no extent"),
         ("a.obj", b"v 0 0 0\nv 1 0 0\nv 2 0 0\nf 1 2 3\n", "every face is degenerate"),
         ("a.obj", GARBAGE, "it holds binary data"),
+        ("a.stl", NOISE, "cannot be read as stl: its contents are of no kind that is known"),
         ("a.ply", GARBAGE, "cannot be read|no faces"),
         ("a.stl", GARBAGE, "cannot be read|no faces"),
         ("a.glb", GARBAGE, "cannot be read|no faces"),
