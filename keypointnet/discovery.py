@@ -6,8 +6,9 @@ pairs, names and connections come from statistics over many objects.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -26,7 +27,8 @@ class Discovered(NamedTuple):
     uvz:         (P, N, 3) normalised (u, v) of the crop and camera depth z.
     confidence:  (P, N) in [0, 1], see `heatmaps.concentration`.
     on_object:   (P, N) share of each point's probability mass that is on the object.
-    mirrored_uv: (P, N, 2) where the points of the mirrored crop lie, mirrored back.
+    mirrored_uv: (P, N, 2) where the points of the mirrored crop lie, mirrored back; None unless
+                 asked for.
     axis_uv:     (P, 2, 2) where the object's (+1, 0, 0) and (−1, 0, 0) are seen; None from a
                  network without an orientation network.
     """
@@ -34,16 +36,19 @@ class Discovered(NamedTuple):
     uvz: Tensor
     confidence: Tensor
     on_object: Tensor
-    mirrored_uv: Tensor
+    mirrored_uv: Tensor | None
     axis_uv: Tensor | None
 
 
 @torch.inference_mode()
-def discover(model: KeypointNet, crops: Tensor, objects: Tensor) -> Discovered:
+def discover(
+    model: KeypointNet, crops: Tensor, objects: Tensor, *, mirrored: bool = False
+) -> Discovered:
     """The keypoints of a batch of crops.
 
     Args:    model: in evaluation mode.  crops: (P, 3, S, S) RGB in [0, 1].
              objects: (P, S, S) in [0, 1], where the object is, or may be (its box).
+             mirrored: look at the mirrored crops too, for `left_right_pairs`.
     Raises:  ValueError: S is no multiple of the network's `downsample`, or the shapes differ.
     """
     if objects.shape != (len(crops), *crops.shape[2:]):
@@ -54,7 +59,9 @@ def discover(model: KeypointNet, crops: Tensor, objects: Tensor) -> Discovered:
     device = model.head_prob.weight.device
     crops = crops.to(device).contiguous(memory_format=torch.channels_last)
     found = model(crops, return_prob=True)
-    mirrored = model(crops.flip(-1)).uvz[..., :2] * crops.new_tensor([-1.0, 1.0])
+    mirrored_uv = None
+    if mirrored:
+        mirrored_uv = model(crops.flip(-1)).uvz[..., :2] * crops.new_tensor([-1.0, 1.0])
     # A cell counts by the part of it that is on the object.
     cells = F.adaptive_avg_pool2d(objects.to(found.prob).unsqueeze(1), found.prob.shape[-2:])
     axis_uv = found.orientation_uv
@@ -62,36 +69,24 @@ def discover(model: KeypointNet, crops: Tensor, objects: Tensor) -> Discovered:
         uvz=found.uvz.cpu(),
         confidence=found.confidence.cpu(),
         on_object=(found.prob * cells).sum((-2, -1)).cpu(),
-        mirrored_uv=mirrored.cpu(),
+        mirrored_uv=None if mirrored_uv is None else mirrored_uv.cpu(),
         axis_uv=None if axis_uv is None else axis_uv.float().cpu(),
     )
 
 
 def join(parts: Sequence[Discovered]) -> Discovered:
     """One result of several batches."""
-    uvz, confidence, on_object, mirrored_uv, axis_uv = zip(*parts, strict=True)
-    return Discovered(
-        torch.cat(uvz),
-        torch.cat(confidence),
-        torch.cat(on_object),
-        torch.cat(mirrored_uv),
-        None if axis_uv[0] is None else torch.cat(axis_uv),
-    )
+    columns: list[Any] = list(zip(*parts, strict=True))
+    joined: list[Any] = [None if column[0] is None else torch.cat(column) for column in columns]
+    return Discovered(*joined)
 
 
 def split(found: Discovered) -> list[Discovered]:
     """One result for each object, P = 1."""
-    uvz, confidence, on_object, mirrored_uv, axis_uv = found
-    return [
-        Discovered(
-            uvz[i : i + 1],
-            confidence[i : i + 1],
-            on_object[i : i + 1],
-            mirrored_uv[i : i + 1],
-            None if axis_uv is None else axis_uv[i : i + 1],
-        )
-        for i in range(len(uvz))
+    columns: list[Any] = [
+        itertools.repeat(None) if column is None else column.split(1) for column in found
     ]
+    return [Discovered(*values) for values in zip(*columns, strict=False)]
 
 
 def left_right_pairs(found: Discovered) -> list[tuple[int, int]]:
@@ -107,7 +102,10 @@ def left_right_pairs(found: Discovered) -> list[tuple[int, int]]:
     number is called left.
 
     Args:    found: of at least one object.
+    Raises:  ValueError: the mirrored crops were not looked at.
     """
+    if found.mirrored_uv is None:
+        raise ValueError("left_right_pairs: needs mirrored_uv; see discover(mirrored=True)")
     uv = found.uvz[..., :2]
     distance = torch.cdist(uv, found.mirrored_uv).median(dim=0).values
     # i where the mirrored j is, and j where the mirrored i is, are the same statement.

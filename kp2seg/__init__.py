@@ -17,7 +17,7 @@ if importlib.util.find_spec("detectron2") is not None:
         # Detectron2 0.6 compiles small functions when it is imported: nothing a user can mend.
         warnings.filterwarnings("ignore", "`torch.jit.script` is deprecated", FutureWarning)
         from kp2seg.data.catalog import register_datasets
-        from kp2seg.modeling import backbones, meta_arch
+        from kp2seg.modeling import backbones, discovering, meta_arch
 
-    __all__ += ["backbones", "meta_arch"]
+    __all__ += ["backbones", "discovering", "meta_arch"]
     register_datasets()

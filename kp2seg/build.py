@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from detectron2.structures import Boxes
 from detectron2.utils import comm
 from omegaconf import DictConfig
 from torch import nn
@@ -220,6 +221,7 @@ def _predict_one(model: nn.Module) -> None:
     n_keypoints = len(templates.names) if templates else 1
     points = np.random.default_rng(0).uniform(8, 56, (n_keypoints, 2))
     people = detected_instances([Pose(points, np.full(n_keypoints, 2))], size, n_keypoints)
+    people.gt_boxes = Boxes(torch.tensor([[8.0, 8, 56, 56]]))  # of models that find keypoints
     model([{"image": torch.zeros(3, *size, dtype=torch.uint8), "instances": people}])
 
 

@@ -80,7 +80,8 @@ def look_at_objects(
             crops = _crops(image, rows, size, image_root, finding, use_masks)
             waiting.append(([row["id"] for row in rows], crops))
             if number == len(todo) or sum(len(ids) for ids, _ in waiting) >= batch:
-                found = find_keypoints(model, join_crops([crops for _, crops in waiting]))
+                joined = join_crops([crops for _, crops in waiting])
+                found = find_keypoints(model, joined, mirrored=True)
                 ids = [row_id for ids, _ in waiting for row_id in ids]
                 for row_id, one in zip(ids, map(_as_lists, split(found)), strict=True):
                     file.write(json.dumps({"id": row_id, **one}) + "\n")

@@ -30,7 +30,9 @@ from kp2seg.template_files import load_templates, templates_from_json, templates
 
 SECTIONS = ("model", "data", "optimizer", "schedule", "train")
 # What a checkpoint may make: networks of these packages, and these functions.
-_TRUSTED = ("kp2seg.modeling.", "detectron2.modeling.", "detectron2.layers.")
+_TRUSTED = (
+    "kp2seg.modeling.", "keypointnet.model.", "detectron2.modeling.", "detectron2.layers."
+)  # fmt: skip
 _PRETRAINED_BUILDERS = (build_light_backbone, build_mask_rcnn)
 _TRUSTED_BUILDERS = (*_PRETRAINED_BUILDERS, build_published_backbone, build_resnet50)
 
@@ -97,6 +99,11 @@ def config_to_text(config: DictConfig) -> str:
 def has_templates(text: str) -> bool:
     """Whether a stored configuration is of a model that takes keypoints; a detector does not."""
     return "templates" in OmegaConf.create(text).model
+
+
+def finds_keypoints(text: str) -> bool:
+    """Whether a stored configuration is of a model that finds keypoints itself, in boxes."""
+    return "keypointnet" in OmegaConf.create(text).model
 
 
 def model_from_text(text: str, source: str, **changes: Any) -> nn.Module:

@@ -99,11 +99,11 @@ def test_a_stopped_run_goes_on(tool, checkpoint, dataset, tmp_path, monkeypatch,
     seen = []
     look = discovery.find_keypoints
 
-    def stop_at_the_second(model, crops):
+    def stop_at_the_second(model, crops, **options):
         seen.append(len(crops.pictures))
         if len(seen) == 2:
             raise KeyboardInterrupt
-        return look(model, crops)
+        return look(model, crops, **options)
 
     monkeypatch.setattr(discovery, "find_keypoints", stop_at_the_second)
     out = tmp_path / "points.json"

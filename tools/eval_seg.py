@@ -49,7 +49,7 @@ from kp2seg.keypoint_sources.keypoint_rcnn import (
 )
 from kp2seg.keypoint_sources.poses import PoseTable
 from kp2seg.keypoint_sources.results import Choice, read_results
-from kp2seg.lazy_config import choose_device, has_templates
+from kp2seg.lazy_config import choose_device, finds_keypoints, has_templates
 from kp2seg.prediction import predict_dataset
 
 
@@ -176,7 +176,9 @@ def run(args: argparse.Namespace) -> None:
     kind = "true keypoints" if args.dataset in DatasetCatalog.list() else "the file's keypoints"
     if source:
         kind = "detected keypoints"
-    if not has_templates(checkpoint.config):
+    if finds_keypoints(checkpoint.config):
+        kind = "keypoints found in the true boxes"
+    elif not has_templates(checkpoint.config):
         kind = "a detector"
     print(markdown_table(short_name(args.dataset), table_rows(f"ours, {kind}", result, **parts)))
     about = {"dataset": args.dataset, "keypoints": kind, "weights": str(args.weights)}

@@ -101,10 +101,10 @@ def join_crops(parts: Sequence[Crops]) -> Crops:
     return Crops(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
 
 
-def find_keypoints(model: KeypointNet, crops: Crops) -> Discovered:
-    """What the network sees in crops."""
+def find_keypoints(model: KeypointNet, crops: Crops, *, mirrored: bool = False) -> Discovered:
+    """What the network sees in crops. Args: mirrored: see `keypointnet.discovery.discover`."""
     pictures = torch.from_numpy(crops.pictures).permute(0, 3, 1, 2).float() / 255
-    return discover(model, pictures, torch.from_numpy(crops.objects))
+    return discover(model, pictures, torch.from_numpy(crops.objects), mirrored=mirrored)
 
 
 def poses_in_picture(

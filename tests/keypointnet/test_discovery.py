@@ -45,6 +45,11 @@ def test_pairs_are_found_and_their_sides():
     assert left_right_pairs(found._replace(axis_uv=None)) == [(0, 3), (1, 4)]
 
 
+def test_pairs_need_the_mirrored_crops():
+    with pytest.raises(ValueError, match="needs mirrored_uv"):
+        left_right_pairs(symmetric_finds()._replace(mirrored_uv=None))
+
+
 def test_an_object_without_sides_has_no_pairs():
     found = symmetric_finds()
     assert left_right_pairs(found._replace(mirrored_uv=found.uvz[..., :2])) == []
@@ -74,7 +79,7 @@ def test_what_is_found(model):
     crops = torch.rand(3, 3, 16, 16)
     objects = torch.ones(3, 16, 16)
     objects[1], objects[2, :, 8:] = 0, 0
-    found = discover(model, crops, objects)
+    found = discover(model, crops, objects, mirrored=True)
     plain = model(crops, return_prob=True)
     torch.testing.assert_close(found.uvz, plain.uvz)
     torch.testing.assert_close(found.confidence, plain.confidence)
@@ -82,18 +87,21 @@ def test_what_is_found(model):
     assert found.on_object[1].tolist() == [0] * 4
     torch.testing.assert_close(found.on_object[2], plain.prob[2, ..., :4].sum((-2, -1)))
     torch.testing.assert_close(found.axis_uv, plain.orientation_uv)
-    other = discover(model, crops.flip(-1), objects)
+    other = discover(model, crops.flip(-1), objects, mirrored=True)
     torch.testing.assert_close(other.mirrored_uv * torch.tensor([-1.0, 1]), found.uvz[..., :2])
     with pytest.raises(ValueError, match=r"expected objects \(3, 16, 16\).*got \(3, 8, 8\)"):
         discover(model, crops, objects[:, :8, :8])
 
 
-@pytest.mark.parametrize("orientation_channels", [0, 4])
-def test_results_are_split_and_joined(orientation_channels):
+@pytest.mark.parametrize(("orientation_channels", "mirrored"), [(0, True), (4, True), (4, False)])
+def test_results_are_split_and_joined(orientation_channels, mirrored):
     model = KeypointNet(4, channels=8, orientation_channels=orientation_channels).eval()
-    found = discover(model, torch.rand(3, 3, 8, 8), torch.ones(3, 8, 8))
+    crops, objects = torch.rand(3, 3, 8, 8), torch.ones(3, 8, 8)
+    found = discover(model, crops, objects, mirrored=mirrored)
     again = join(split(found))
     assert (found.axis_uv is None) == (orientation_channels == 0)
+    assert (found.mirrored_uv is None) == (not mirrored)
+    assert [len(one.uvz) for one in split(found)] == [1, 1, 1]
     for one, other in zip(found, again, strict=True):
         assert (one is None and other is None) or torch.equal(one, other)
 

@@ -1,0 +1,65 @@
+import runpy
+from pathlib import Path
+
+import pytest
+
+from keypointnet.checkpoints import build_model as build_finder
+from keypointnet.checkpoints import save_checkpoint
+from keypointnet.config import load_config
+from kp2seg.build import build_model
+from kp2seg.checkpoints import read_seg_checkpoint, save_seg_checkpoint
+from kp2seg.lazy_config import config_to_text, finds_keypoints, load_seg_config
+
+DISCS = runpy.run_path(str(Path(__file__).with_name("disc_people.py")))
+tiny = DISCS["tiny"]
+
+
+@pytest.fixture
+def tool(load_tool):
+    return load_tool("bundle")
+
+
+@pytest.fixture
+def parts(tiny, tmp_path):
+    """A KeypointNet of as many points as the masks' model takes, and that."""
+    _, file, *defaults = tiny()
+    config = load_seg_config(file, defaults)
+    model = build_model(config)
+    masks = tmp_path / "masks.safetensors"
+    save_seg_checkpoint(masks, {"model": model.state_dict()}, step=5, config=config_to_text(config))
+    small = ["model.channels=8", "model.orientation_channels=4", "data.image_size=16"]
+    n = len(model.templates.names)
+    settings = load_config(None, [*small, f"model.num_keypoints={n}"])
+    finder = tmp_path / "finder.safetensors"
+    weights = build_finder(settings).state_dict()
+    save_checkpoint(finder, {"model": weights}, step=1, config=settings)
+    return finder, masks
+
+
+def test_two_checkpoints_become_one_that_can_be_evaluated(tool, parts, load_tool, tmp_path, capsys):
+    out = tmp_path / "both.safetensors"
+    tool.main([*map(str, parts), str(out), "--context", "1.4"])
+    assert capsys.readouterr().out == f"{out}: {parts[0]} and {parts[1]}\n"
+    checkpoint = read_seg_checkpoint(out)
+    assert checkpoint.step == 5
+    assert finds_keypoints(checkpoint.config)
+    assert not finds_keypoints(read_seg_checkpoint(parts[1]).config)
+    load_tool("eval_seg").main([str(out), "--device", "cpu"])
+    assert "ours, keypoints found in the true boxes, constant" in capsys.readouterr().out
+
+
+def test_mistakes_end_with_one_line(tool, parts, tmp_path):
+    finder, masks = map(str, parts)
+    out = str(tmp_path / "both.safetensors")
+    for words, message in (
+        (
+            [masks, finder, out],
+            "masks.safetensors: expected a checkpoint of format 'keypointn",
+        ),
+        ([finder, finder, out], "it is a KeypointNet, which finds keypoints and makes no masks"),
+        ([finder, masks, "both.pth"], "both.pth: expected a name that ends in .safetensors"),
+        ([finder, masks, out, "--context", "0"], "context: expected at least 1"),
+        ([finder, "/nowhere", out], "/nowhere: no such checkpoint"),
+    ):
+        with pytest.raises(SystemExit, match=rf"^bundle: [^\n]*{message}[^\n]*$"):
+            tool.main(words)
