@@ -1,4 +1,4 @@
-"""OpenGL objects that rendering.py draws with: the shader program, vertex arrays, textures.
+"""OpenGL objects that are drawn with: shader programs, framebuffers, vertex arrays, textures.
 
 Functions take the module OpenGL.GL as an argument, because it may be imported only after the
 platform has been chosen; a context must be current.
@@ -64,22 +64,60 @@ void main() {
 }
 """
 
+_LIT = ("clip_from_world", "eye", "sky", "ground", "lamp", "lamp_direction")
+
+# The same positions as above, to the bit: the two pictures' pixels then belong to the same faces.
+_CODE_VERTEX_SHADER = """#version 330 core
+layout(location = 0) in vec3 position;
+layout(location = 3) in vec2 uv;
+uniform mat4 clip_from_world;
+out vec2 v_uv;
+void main() {
+    gl_Position = clip_from_world * vec4(position, 1.0);
+    v_uv = uv;
+}
+"""
+
+_CODE_FRAGMENT_SHADER = """#version 330 core
+in vec2 v_uv;
+uniform vec4 code;
+#ifdef TEXTURED
+uniform sampler2D picture;
+#endif
+out vec4 result;
+void main() {
+#ifdef TEXTURED
+    if (texture(picture, v_uv).a < 0.5) discard;
+#endif
+    result = code;
+}
+"""
+
 
 class RenderingError(RuntimeError):
     """The graphics system cannot be used; the message says what to do."""
 
 
 class Program:
-    """A compiled shader pair and where its uniforms are."""
+    """A compiled shader pair and where its uniforms are.
 
-    def __init__(self, gl: Any, define: str) -> None:
+    The lit one gives colours; the code one fills a surface with the uniform `code`.
+    """
+
+    def __init__(self, gl: Any, textured: bool, lit: bool = True) -> None:
         from OpenGL.GL import shaders
 
+        vertex_source, fragment_source, names = (
+            (_VERTEX_SHADER, _FRAGMENT_SHADER, _LIT)
+            if lit
+            else (_CODE_VERTEX_SHADER, _CODE_FRAGMENT_SHADER, ("clip_from_world", "code"))
+        )
+        define = "core\n#define TEXTURED\n" if textured else "core\n"
         vertex, fragment = (
-            shaders.compileShader(source.replace("core\n", "core\n" + define, 1), kind)
+            shaders.compileShader(source.replace("core\n", define, 1), kind)
             for source, kind in (
-                (_VERTEX_SHADER, gl.GL_VERTEX_SHADER),
-                (_FRAGMENT_SHADER, gl.GL_FRAGMENT_SHADER),
+                (vertex_source, gl.GL_VERTEX_SHADER),
+                (fragment_source, gl.GL_FRAGMENT_SHADER),
             )
         )
         # compileProgram would validate against a bound vertex array, which does not exist yet
@@ -89,8 +127,49 @@ class Program:
         gl.glLinkProgram(self.id)
         if not gl.glGetProgramiv(self.id, gl.GL_LINK_STATUS):
             raise RenderingError(f"shader program: {gl.glGetProgramInfoLog(self.id)!r}")
-        names = ("clip_from_world", "eye", "sky", "ground", "lamp", "lamp_direction")
         self.at = {name: gl.glGetUniformLocation(self.id, name) for name in names}
+
+
+class Framebuffer:
+    """RGBA8 and a depth of 24 bits, without multisampling."""
+
+    def __init__(self, gl: Any, h: int, w: int) -> None:
+        """Make one of h x w px.
+
+        Raises:  RenderingError: the graphics system refuses it.
+        """
+        self.h, self.w = h, w
+        self._id = gl.glGenFramebuffers(1)
+        gl.glBindFramebuffer(gl.GL_FRAMEBUFFER, self._id)
+        self._buffers = gl.glGenRenderbuffers(2)
+        for buffer, storage, attachment in zip(
+            self._buffers,
+            (gl.GL_RGBA8, gl.GL_DEPTH_COMPONENT24),
+            (gl.GL_COLOR_ATTACHMENT0, gl.GL_DEPTH_ATTACHMENT),
+            strict=True,
+        ):
+            gl.glBindRenderbuffer(gl.GL_RENDERBUFFER, buffer)
+            gl.glRenderbufferStorage(gl.GL_RENDERBUFFER, storage, w, h)
+            gl.glFramebufferRenderbuffer(gl.GL_FRAMEBUFFER, attachment, gl.GL_RENDERBUFFER, buffer)
+        if gl.glCheckFramebufferStatus(gl.GL_FRAMEBUFFER) != gl.GL_FRAMEBUFFER_COMPLETE:
+            raise RenderingError(f"the graphics system refused a framebuffer of {w}x{h}")
+
+    def begin(self, gl: Any) -> None:
+        """Draw here from now on: everything 0, the nearest surface wins, both its sides are seen."""
+        gl.glBindFramebuffer(gl.GL_FRAMEBUFFER, self._id)
+        gl.glViewport(0, 0, self.w, self.h)
+        gl.glDisable(gl.GL_CULL_FACE)
+        gl.glDisable(gl.GL_BLEND)
+        gl.glEnable(gl.GL_DEPTH_TEST)
+        gl.glDepthMask(gl.GL_TRUE)
+        gl.glDepthFunc(gl.GL_LESS)
+        gl.glClearColor(0.0, 0.0, 0.0, 0.0)
+        gl.glClear(gl.GL_COLOR_BUFFER_BIT | gl.GL_DEPTH_BUFFER_BIT)
+
+    def free(self, gl: Any) -> None:
+        """Give the memory back."""
+        gl.glDeleteFramebuffers(1, [self._id])
+        gl.glDeleteRenderbuffers(2, self._buffers)
 
 
 class DrawnGroup:

@@ -1,4 +1,4 @@
-"""Headless rendering of a model to RGBA pictures. The only file that imports pyrender.
+"""Headless rendering of models to RGBA pictures. The only file that imports pyrender.
 
 pyrender gives the graphics context that needs no display. Its own renderer draws into a 4-sample
 framebuffer, evaluates a physically based material for each light, sets every uniform by name for
@@ -18,24 +18,24 @@ from __future__ import annotations
 import atexit
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import cv2
 import numpy as np
 
-from keypointnet.views.drawing import DrawnGroup, Program, RenderingError
+from keypointnet.views.drawing import DrawnGroup, Framebuffer, Program, RenderingError
 from keypointnet.views.lights import Lights
 from keypointnet.views.mesh_buffers import DrawGroup, draw_groups
 
 if TYPE_CHECKING:
     from keypointnet.shapenet.models import Model
 
-__all__ = ["RenderingError", "UploadedModel", "ViewRenderer"]
+__all__ = ["Graphics", "PlacedModel", "RenderingError", "UploadedModel", "ViewRenderer"]
 
 
-class _Context:
+class Graphics:
     """This process's OpenGL context, its programs, and the module OpenGL.GL."""
 
     def __init__(self) -> None:
@@ -58,9 +58,14 @@ class _Context:
 
         self.gl: Any = GL
         self.programs = {
-            textured: Program(GL, "#define TEXTURED\n" if textured else "")
+            (textured, lit): Program(GL, textured, lit)
             for textured in (False, True)
+            for lit in (True, False)
         }
+
+    def make_current(self) -> None:
+        """OpenGL's calls go here from now on."""
+        self.platform.make_current()
 
 
 def _delete_in_same_process(owner: Any, pid: int) -> None:
@@ -69,19 +74,19 @@ def _delete_in_same_process(owner: Any, pid: int) -> None:
             owner.delete()
 
 
-_context: _Context | None = None
+_context: Graphics | None = None
 
 
-def _get_context() -> _Context:
+def _get_context() -> Graphics:
     global _context
     if _context is None:
-        _context = _Context()
+        _context = Graphics()
     if _context.pid != os.getpid():
         raise RenderingError(
             "this process was forked from one that already rendered, and OpenGL would hang in it; "
             "start worker processes with multiprocessing.get_context('spawn')"
         )
-    _context.platform.make_current()
+    _context.make_current()
     return _context
 
 
@@ -105,7 +110,7 @@ class ViewRenderer:
                 f"{width}, {supersample}"
             )
         self.height, self.width, self.supersample = height, width, supersample
-        self._context: _Context | None = _get_context()
+        self._context: Graphics | None = _get_context()
         gl = self._context.gl
         limit = int(gl.glGetIntegerv(gl.GL_MAX_RENDERBUFFER_SIZE))
         h, w = height * supersample, width * supersample
@@ -114,20 +119,7 @@ class ViewRenderer:
                 f"ViewRenderer: {width}x{height} at {supersample} samples is {w}x{h}, "
                 f"more than this graphics system's {limit}; ask for less"
             )
-        self._framebuffer = gl.glGenFramebuffers(1)
-        gl.glBindFramebuffer(gl.GL_FRAMEBUFFER, self._framebuffer)
-        self._renderbuffers = gl.glGenRenderbuffers(2)
-        for buffer, storage, attachment in zip(
-            self._renderbuffers,
-            (gl.GL_RGBA8, gl.GL_DEPTH_COMPONENT24),
-            (gl.GL_COLOR_ATTACHMENT0, gl.GL_DEPTH_ATTACHMENT),
-            strict=True,
-        ):
-            gl.glBindRenderbuffer(gl.GL_RENDERBUFFER, buffer)
-            gl.glRenderbufferStorage(gl.GL_RENDERBUFFER, storage, w, h)
-            gl.glFramebufferRenderbuffer(gl.GL_FRAMEBUFFER, attachment, gl.GL_RENDERBUFFER, buffer)
-        if gl.glCheckFramebufferStatus(gl.GL_FRAMEBUFFER) != gl.GL_FRAMEBUFFER_COMPLETE:
-            raise RenderingError(f"the graphics system refused a framebuffer of {w}x{h}")
+        self._framebuffer = Framebuffer(gl, h, w)
         self._pixels = np.empty((h, w, 4), np.uint8)
 
     def __enter__(self) -> ViewRenderer:
@@ -144,9 +136,8 @@ class ViewRenderer:
     def close(self) -> None:
         """Free the framebuffer. A second call does nothing."""
         if self._context is not None and self._context.pid == os.getpid():
-            self._context.platform.make_current()
-            self._context.gl.glDeleteFramebuffers(1, [self._framebuffer])
-            self._context.gl.glDeleteRenderbuffers(2, self._renderbuffers)
+            self._context.make_current()
+            self._framebuffer.free(self._context.gl)
         self._context = None
 
     def render(
@@ -159,6 +150,81 @@ class ViewRenderer:
         with self.upload(model) as uploaded:
             return uploaded.render(T_world2cam, K_px, lights)
 
+    @property
+    def graphics(self) -> Graphics:
+        """What it draws with.
+
+        Raises:  RuntimeError: the renderer is closed.
+        """
+        if self._context is None:
+            raise RuntimeError("ViewRenderer: closed; make another")
+        return self._context
+
+    def render_together(
+        self,
+        models: Sequence[PlacedModel],
+        T_world2cam: np.ndarray,
+        K_px: np.ndarray,
+        lights: Lights | None = None,
+    ) -> np.ndarray:
+        """One view of several uploaded models, the nearer hiding the farther.
+
+        Convention, other arguments, result: as UploadedModel.render. The hemisphere's light falls
+        along each model's own +Y.
+        """
+        lights = Lights() if lights is None else lights
+        graphics = self.graphics
+        gl = graphics.gl
+        T_world2cam = np.asarray(T_world2cam, dtype=np.float64)
+        clip_from_cam = self.clip_from_camera(models, T_world2cam, K_px)
+        lamp_direction = np.asarray(lights.lamp_direction, dtype=np.float64)
+        graphics.make_current()
+        self._framebuffer.begin(gl)
+        for textured in (False, True):
+            program = graphics.programs[textured, True]
+            gl.glUseProgram(program.id)
+            for model, T_obj2world in models:
+                drawn = model.groups(textured)
+                if not drawn:
+                    continue
+                T_obj2cam = T_world2cam @ T_obj2world
+                M_obj2cam = T_obj2cam[:3, :3]  # a rotation times a scale
+                lamp = M_obj2cam.T @ lamp_direction
+                values = {
+                    "eye": -M_obj2cam.T @ T_obj2cam[:3, 3] / (M_obj2cam[0] @ M_obj2cam[0]),
+                    "sky": lights.sky,
+                    "ground": lights.ground,
+                    "lamp": lights.lamp,
+                    "lamp_direction": lamp / max(float(np.linalg.norm(lamp)), 1e-12),
+                }
+                clip_from_obj = (clip_from_cam @ T_obj2cam).astype(np.float32)
+                gl.glUniformMatrix4fv(program.at["clip_from_world"], 1, gl.GL_TRUE, clip_from_obj)
+                for name, value in values.items():
+                    gl.glUniform3f(program.at[name], *value)
+                for group in drawn:
+                    group.draw(gl)
+        gl.glUseProgram(0)
+        h, w = self._pixels.shape[:2]
+        gl.glReadPixels(0, 0, w, h, gl.GL_RGBA, gl.GL_UNSIGNED_BYTE, self._pixels)
+        if self.supersample == 1:
+            return self._pixels.copy()
+        size = (self.width, self.height)
+        return np.asarray(cv2.resize(self._pixels, size, interpolation=cv2.INTER_AREA))
+
+    def clip_from_camera(
+        self, models: Sequence[PlacedModel], T_world2cam: np.ndarray, K_px: np.ndarray
+    ) -> np.ndarray:
+        """OpenCV camera coordinates -> clip coordinates between whose planes the models fit.
+
+        Returns: (4, 4).
+        """
+        near, far = np.inf, -np.inf
+        for model, T_obj2world in models:
+            depth, radius = model.depth(T_world2cam @ T_obj2world)
+            near, far = min(near, depth - 1.01 * radius), max(far, depth + 1.01 * radius)
+        K_px = np.asarray(K_px, dtype=np.float64)
+        return _clip_from_camera(K_px, (self.height, self.width), near, far)
+
     @contextlib.contextmanager
     def upload(self, model: Model) -> Iterator[UploadedModel]:
         """Put a model where it is drawn from, for the duration of a with block.
@@ -166,14 +232,13 @@ class ViewRenderer:
         Raises:  ValueError: the model has nothing to draw, or a coordinate is not finite; the
                  message names it.
         """
-        if self._context is None:
-            raise RuntimeError("ViewRenderer: closed; make another")
+        graphics = self.graphics
         try:
             groups = draw_groups(model.meshes)
         except ValueError as error:
             raise ValueError(f"{model.id} cannot be rendered: {error}") from None
-        self._context.platform.make_current()
-        uploaded = UploadedModel(self, self._context, groups)
+        graphics.make_current()
+        uploaded = UploadedModel(self, graphics, groups)
         try:
             yield uploaded
         finally:
@@ -183,7 +248,7 @@ class ViewRenderer:
 class UploadedModel:
     """A model in graphics memory; made by ViewRenderer.upload."""
 
-    def __init__(self, renderer: ViewRenderer, context: _Context, groups: list[DrawGroup]) -> None:
+    def __init__(self, renderer: ViewRenderer, context: Graphics, groups: list[DrawGroup]) -> None:
         self._renderer = renderer
         self._context = context
         points = np.concatenate([group.positions for group in groups]).astype(np.float64)
@@ -198,7 +263,7 @@ class UploadedModel:
             raise RenderingError(f"uploading a model failed with OpenGL error {error}")
 
     def _free(self) -> None:
-        self._context.platform.make_current()
+        self._context.make_current()
         for drawn in self._drawn:
             drawn.free(self._context.gl)
         self._drawn = []
@@ -213,57 +278,36 @@ class UploadedModel:
         Returns: (height, width, 4) uint8: alpha is how much of the pixel the object covers, and
                  RGB is premultiplied: over a background b the picture is rgb + (1 - alpha/255) b.
         """
+        return self._renderer.render_together(
+            [PlacedModel(self, np.eye(4))], T_world2cam, K_px, lights
+        )
+
+    def groups(self, textured: bool) -> list[DrawnGroup]:
+        """What is drawn with the program for textures, or with the one for plain colours.
+
+        Raises:  RuntimeError: the model is in graphics memory no more.
+        """
         if not self._drawn:
             raise RuntimeError("UploadedModel: used after its with block")
-        renderer, gl = self._renderer, self._context.gl
-        lights = Lights() if lights is None else lights
-        self._context.platform.make_current()
-        h, w = renderer._pixels.shape[:2]
-        T_world2cam = np.asarray(T_world2cam, dtype=np.float64)
-        R_world2cam = T_world2cam[:3, :3]
-        depth = float(R_world2cam[2] @ self._middle + T_world2cam[2, 3])
-        clip_from_cam = _clip_from_camera(
-            np.asarray(K_px, dtype=np.float64),
-            (renderer.height, renderer.width),
-            depth - 1.01 * self._radius,
-            depth + 1.01 * self._radius,
-        )
-        clip_from_world = (clip_from_cam @ T_world2cam).astype(np.float32)
-        lamp = R_world2cam.T @ np.asarray(lights.lamp_direction, dtype=np.float64)
-        lamp /= max(float(np.linalg.norm(lamp)), 1e-12)
-        values = {
-            "eye": -R_world2cam.T @ T_world2cam[:3, 3],
-            "sky": lights.sky,
-            "ground": lights.ground,
-            "lamp": lights.lamp,
-            "lamp_direction": lamp,
-        }
+        return [group for group in self._drawn if (group.texture is not None) == textured]
 
-        gl.glBindFramebuffer(gl.GL_FRAMEBUFFER, renderer._framebuffer)
-        gl.glViewport(0, 0, w, h)
-        gl.glDisable(gl.GL_CULL_FACE)
-        gl.glDisable(gl.GL_BLEND)
-        gl.glEnable(gl.GL_DEPTH_TEST)
-        gl.glDepthMask(gl.GL_TRUE)
-        gl.glDepthFunc(gl.GL_LESS)
-        gl.glClearColor(0.0, 0.0, 0.0, 0.0)
-        gl.glClear(gl.GL_COLOR_BUFFER_BIT | gl.GL_DEPTH_BUFFER_BIT)
-        for textured, program in self._context.programs.items():
-            drawn = [d for d in self._drawn if (d.texture is not None) == textured]
-            if not drawn:
-                continue
-            gl.glUseProgram(program.id)
-            gl.glUniformMatrix4fv(program.at["clip_from_world"], 1, gl.GL_TRUE, clip_from_world)
-            for name, value in values.items():
-                gl.glUniform3f(program.at[name], *value)
-            for group in drawn:
-                group.draw(gl)
-        gl.glUseProgram(0)
-        gl.glReadPixels(0, 0, w, h, gl.GL_RGBA, gl.GL_UNSIGNED_BYTE, renderer._pixels)
-        if renderer.supersample == 1:
-            return renderer._pixels.copy()
-        size = (renderer.width, renderer.height)
-        return np.asarray(cv2.resize(renderer._pixels, size, interpolation=cv2.INTER_AREA))
+    def depth(self, T_obj2cam: np.ndarray) -> tuple[float, float]:
+        """How far the middle lies along the optical axis, and the radius round it, world units."""
+        scale = float(np.linalg.norm(T_obj2cam[2, :3]))
+        middle = float(T_obj2cam[2, :3] @ self._middle + T_obj2cam[2, 3])
+        return middle, scale * self._radius
+
+
+class PlacedModel(NamedTuple):
+    """An uploaded model and where it stands.
+
+    Attributes:
+        model: in the with block of its upload.
+        T_obj2world: (4, 4), a rotation, one scale for all axes, and a translation.
+    """
+
+    model: UploadedModel
+    T_obj2world: np.ndarray
 
 
 def _clip_from_camera(
