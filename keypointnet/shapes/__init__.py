@@ -4,12 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
+
 from keypointnet.shapenet.models import Model
 from keypointnet.shapes.chair import make_chair
+from keypointnet.shapes.chair_points import CHAIR_POINTS, chair_points
+from keypointnet.shapes.object_points import PointSet
 
-__all__ = ["FAMILIES", "make_model"]
+__all__ = ["FAMILIES", "FAMILY_POINTS", "PointSet", "make_model"]
 
 FAMILIES: dict[str, Callable[[int], Model]] = {"chair": make_chair}
+
+FAMILY_POINTS: dict[str, tuple[PointSet, Callable[[Model], np.ndarray]]] = {
+    "chair": (CHAIR_POINTS, chair_points)
+}
+"""Family → its named points, and where a model has them: (K, 3), NaN for one that it lacks."""
 
 
 def make_model(family: str, seed: int) -> Model:

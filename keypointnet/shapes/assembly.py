@@ -16,6 +16,9 @@ class Assembly:
 
     Part names are kept in the order of their first use; `build` writes them, with the part of each
     face, to `meshes[0].metadata["parts"] = {"names": [...], "face_part": (F,) int}`.
+
+    Attributes:
+        on_column: it stands on one column, not on legs; `build` writes it to metadata["on_column"].
     """
 
     def __init__(self) -> None:
@@ -23,6 +26,7 @@ class Assembly:
         self._parts: list[int] = []
         self._colours: list[np.ndarray] = []
         self._names: list[str] = []
+        self.on_column = False
 
     def add(self, part: str, colour: np.ndarray, *pieces: Piece, both: bool = False) -> None:
         """Add pieces of one part and colour ((3,) sRGB in 0..1); both: and their mirror images."""
@@ -59,6 +63,7 @@ class Assembly:
             "names": list(self._names),
             "face_part": np.repeat(np.array(self._parts, dtype=np.int64), n_faces),
         }
+        mesh.metadata["on_column"] = self.on_column
         return Model(id=model_id, meshes=[mesh])
 
 

@@ -64,6 +64,7 @@ def star(
     asm: Assembly, frame: Frame, rng: np.random.Generator, colour: np.ndarray, wheel: np.ndarray
 ) -> None:
     """Swivel base: gas column and four or five arms, on casters or glides."""
+    asm.on_column = True
     arms = 5 if rng.random() < 0.8 else 4
     reach = rng.uniform(0.26, 0.34) * max(1.0, frame.front / 0.5)
     casters = rng.random() < 0.8
@@ -114,6 +115,7 @@ def pedestal(
     foot_ring: bool = False,
 ) -> None:
     """One column on a disc, or one tulip-shaped trumpet; foot_ring: a rest for bar stools."""
+    asm.on_column = True
     top, reach = frame.under_y, rng.uniform(0.19, 0.27)
     if rng.random() < 0.4:  # trumpet
         heights = np.array([0, 0.012, 0.05, 0.2, 0.5, 0.8, 0.95, 1.0]) * top
