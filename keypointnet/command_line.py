@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import errno
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -71,3 +72,19 @@ def at_least_one(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"expected at least 1, got {text}")
     return int(text)
+
+
+def picture_size(text: str) -> tuple[int, int]:
+    """A flag's (h, w) px, of "128" or "96x128". Raises: argparse.ArgumentTypeError: it is none."""
+    match = re.fullmatch(r"(\d+)(?:x(\d+))?", text)
+    if match is None or int(match[1]) < 1 or int(match[2] or 1) < 1:
+        raise argparse.ArgumentTypeError(f"expected pixels as 128 or 96x128 (HxW), got {text!r}")
+    return int(match[1]), int(match[2] or match[1])
+
+
+def shard(text: str) -> tuple[int, int]:
+    """A flag's part I of N, from "I/N". Raises: argparse.ArgumentTypeError: it is none."""
+    match = re.fullmatch(r"(\d+)/(\d+)", text)
+    if match is None or int(match[1]) >= int(match[2]):
+        raise argparse.ArgumentTypeError(f"expected I/N with I from 0 to N - 1, got {text!r}")
+    return int(match[1]), int(match[2])

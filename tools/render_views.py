@@ -17,10 +17,17 @@ import re
 import sys
 from pathlib import Path
 
-from keypointnet.command_line import Parser, at_least_one, errors_in_one_line
+from keypointnet.command_line import (
+    Parser,
+    at_least_one,
+    errors_in_one_line,
+    picture_size,
+    shard,
+)
 from keypointnet.files import write_json
 from keypointnet.progress import progress_bar
 from keypointnet.views.cameras import CameraRange
+from keypointnet.views.crew import failure_report, shard_file
 from keypointnet.views.generate import RenderSettings, plan_jobs, prepare_store
 from keypointnet.views.sources import find_sources
 from keypointnet.views.storage import StorageError, read_json, read_split
@@ -35,10 +42,10 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     add("models", help="a ShapeNetCore tree, a folder of meshes, or FAMILY:N or FAMILY:START-END")
     add("out", type=Path, help="the store's folder")
     add("--views", type=at_least_one, default=200, help="views of each model (200)")
-    add("--size", type=_size, default=(128, 128), help="pixels, N or HxW (128)")
+    add("--size", type=picture_size, default=(128, 128), help="pixels, N or HxW (128)")
     cores = len(os.sched_getaffinity(0))
     add("--workers", type=at_least_one, default=cores, help="processes (all cores)")
-    add("--shard", type=_shard, default=(0, 1), metavar="I/N", help="part I of N, from 0")
+    add("--shard", type=shard, default=(0, 1), metavar="I/N", help="part I of N, from 0")
     add("--seed", type=int, default=0)
     add("--limit", type=int, help="only the first so many models")
     add("--variants", type=int, default=0, help="deformed and recoloured copies of each model (0)")
@@ -110,26 +117,15 @@ def render(args: argparse.Namespace) -> int:
     return 1 if failed and not done and not present else 0
 
 
-def report(out: Path, shard: tuple[int, int], done: list[Outcome], failed: list[Outcome]) -> None:
+def report(out: Path, part: tuple[int, int], done: list[Outcome], failed: list[Outcome]) -> None:
     """Print what failed or was repaired, and write it beside the views, a file for each shard."""
-    index, n = shard
-    suffix = ".json" if n == 1 else f"-{index}of{n}.json"
-    failures = {outcome.id: outcome.error for outcome in sorted(failed, key=lambda o: o.id)}
     notes = {outcome.id: list(outcome.notes) for outcome in done if outcome.notes}
-    if failures:
-        write_json(out / f"failures{suffix}", failures)
-    else:
-        (out / f"failures{suffix}").unlink(missing_ok=True)
     if notes:
-        known = read_json(out / f"notes{suffix}") or {}
-        write_json(out / f"notes{suffix}", dict(sorted((known | notes).items())))
-        print(f"{len(notes)} read with a repair or an omission, see {out / f'notes{suffix}'}")
-    if failures:
-        print(f"{len(done)} rendered, {len(failures)} failed, see {out / f'failures{suffix}'}:")
-        for model_id, reason in failures.items():
-            print(f"  {model_id}: {reason}")
-    else:
-        print(f"{len(done)} rendered, none failed")
+        path = shard_file(out, "notes", part)
+        known = read_json(path) or {}
+        write_json(path, dict(sorted((known | notes).items())))
+        print(f"{len(notes)} read with a repair or an omission, see {path}")
+    print("\n".join(failure_report(out, part, len(done), failed)))
 
 
 def _copy_split(models: Path, out: Path) -> None:
@@ -138,20 +134,6 @@ def _copy_split(models: Path, out: Path) -> None:
     if split.is_file():
         read_split(models)  # says what is wrong with it
         (out / "split.json").write_bytes(split.read_bytes())
-
-
-def _size(text: str) -> tuple[int, int]:
-    match = re.fullmatch(r"(\d+)(?:x(\d+))?", text)
-    if match is None or int(match[1]) < 1 or int(match[2] or 1) < 1:
-        raise argparse.ArgumentTypeError(f"expected pixels as 128 or 96x128 (HxW), got {text!r}")
-    return int(match[1]), int(match[2] or match[1])
-
-
-def _shard(text: str) -> tuple[int, int]:
-    match = re.fullmatch(r"(\d+)/(\d+)", text)
-    if match is None or int(match[1]) >= int(match[2]):
-        raise argparse.ArgumentTypeError(f"expected I/N with I from 0 to N - 1, got {text!r}")
-    return int(match[1]), int(match[2])
 
 
 def _background(text: str) -> tuple[int, int, int] | None:

@@ -155,7 +155,7 @@ class Framebuffer:
             raise RenderingError(f"the graphics system refused a framebuffer of {w}x{h}")
 
     def begin(self, gl: Any) -> None:
-        """Draw here from now on: everything 0, the nearest surface wins, both its sides are seen."""
+        """Draw here from now on, over nothing; the nearest surface wins, seen from either side."""
         gl.glBindFramebuffer(gl.GL_FRAMEBUFFER, self._id)
         gl.glViewport(0, 0, self.w, self.h)
         gl.glDisable(gl.GL_CULL_FACE)

@@ -67,6 +67,16 @@ class RenderJob:
     source: ModelSource
     variants: tuple[int, ...]
 
+    @property
+    def names(self) -> list[str]:
+        """The ids of its view files."""
+        return [variant_id(self.source.id, k) for k in self.variants]
+
+    def without(self, n: int) -> RenderJob | None:
+        """What is left of it after the first n variants; None where nothing is."""
+        rest = self.variants[n:]
+        return RenderJob(self.source, rest) if rest else None
+
 
 def variant_id(model_id: str, variant: int) -> str:
     """The id of a variant: the model's own for 0, "<id>@<k>" for k from 1."""
@@ -84,11 +94,17 @@ def prepare_store(out: Path, settings: RenderSettings) -> None:
 
     Raises:  StorageError: it was made with other settings (each named), or is of another version.
     """
-    wanted = settings.info()
-    present = read_store_info(out)
+    keep_settings(out / "store.json", settings.info(), read_store_info(out))
+
+
+def keep_settings(path: Path, wanted: dict[str, Any], present: dict[str, Any] | None) -> None:
+    """Write the settings of a folder, or check that it was made with the same.
+
+    Args:    path: of the JSON in it.  present: what that holds, None without one.
+    Raises:  StorageError: they differ (each is named).
+    """
     if present is None:
-        out.mkdir(parents=True, exist_ok=True)
-        write_json(out / "store.json", wanted)
+        write_json(path, wanted)
         return
     there = _flat(present)
     different = [
@@ -98,7 +114,7 @@ def prepare_store(out: Path, settings: RenderSettings) -> None:
     ]
     if different:
         raise StorageError(
-            f"{out} was rendered with other settings ({'; '.join(different)}); "
+            f"{path.parent} was rendered with other settings ({'; '.join(different)}); "
             "use the same, or another folder"
         )
 

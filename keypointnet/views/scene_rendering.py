@@ -111,7 +111,9 @@ class SceneRenderer:
         gl.glDisable(gl.GL_DEPTH_TEST)
         gl.glEnable(gl.GL_COLOR_LOGIC_OP)
         gl.glLogicOp(gl.GL_OR)
-        bits = [tuple(np.array([1 << m], "<u4").view(np.uint8).tolist()) for m in range(len(models))]
+        bits = [
+            tuple(np.array([1 << m], "<u4").view(np.uint8).tolist()) for m in range(len(models))
+        ]
         try:
             covered = self._filled(models, clip_from_world, bits)
         finally:

@@ -160,7 +160,9 @@ class SceneMaker:
         low, high = settings.layout.objects
         count = int(rng.integers(low, high + 1))
         chosen = [pool[i] for i in rng.choice(len(pool), count, replace=count > len(pool))]
-        layout = draw_layout([model.bounds for model in chosen], rng, settings.layout, settings.size)
+        layout = draw_layout(
+            [model.bounds for model in chosen], rng, settings.layout, settings.size
+        )
         lights = random_lights(rng)
         placed = [
             PlacedModel(model.upload, T)
