@@ -20,12 +20,12 @@ _CORNERS: dict[str, tuple[str, tuple[float, float, float]]] = {
     "seat_rear": ("seat", (1.0, 0.3, 1.0)),
     "back_top": ("back", (1.0, 1.0, 0.0)),
     "arm_front": ("arms", (0.2, 1.0, -1.0)),
-    "front_foot": ("legs", (1.0, -1.0, -1.0)),
-    "rear_foot": ("legs", (1.0, -1.0, 1.0)),
+    "front_foot": ("front legs", (1.0, -1.0, -1.0)),
+    "rear_foot": ("rear legs", (1.0, -1.0, 1.0)),
 }
 _LOW = 0.3
-"""Feet are sought in this lowest share of the legs; a chair that leans back has its front feet in
-the air."""
+"""Feet are sought in this lowest share of the front and of the rear legs, which need not stand on
+one level: a chair that leans back has its front feet in the air."""
 
 CHAIR_POINTS = PointSet(
     names=tuple(f"{side}_{corner}" for corner in _CORNERS for side in _SIDES),
@@ -65,22 +65,29 @@ def chair_points(model: Model) -> np.ndarray:
     vertices = np.asarray(mesh.vertices, dtype=np.float64)
     faces = np.asarray(mesh.faces)
     of_part = {
-        name: vertices[np.unique(faces[parts["face_part"][: len(faces)] == k])]
+        name: vertices[np.unique(faces[parts["face_part"] == k])]
         for k, name in enumerate(parts["names"])
     }
-    legs = of_part.get("legs", np.empty((0, 3)))
-    if len(legs):
-        low, high = legs[:, 1].min(), legs[:, 1].max()
-        of_part["legs"] = legs[legs[:, 1] <= low + _LOW * (high - low)]
-    if mesh.metadata["on_column"]:
-        of_part["legs"] = vertices[:0]
+    legs = of_part.get("legs", vertices[:0])
+    if len(legs) and not mesh.metadata["on_column"]:
+        middle = (legs[:, 2].min() + legs[:, 2].max()) / 2
+        of_part["front legs"] = _lowest(legs[legs[:, 2] < middle])
+        of_part["rear legs"] = _lowest(legs[legs[:, 2] > middle])
     found = np.full((len(CHAIR_POINTS.names), 3), np.nan)
-    for row, name in enumerate(CHAIR_POINTS.names):
-        side, _, corner = name.partition("_")
-        part, (out, up, back) = _CORNERS[corner]
-        sign = _SIDES[side]
+    for corner, (part, direction) in _CORNERS.items():
         candidates = of_part.get(part, vertices[:0])
-        candidates = candidates[sign * candidates[:, 0] > 0]
-        if len(candidates):
-            found[row] = farthest(candidates, (sign * out, up, back))
+        beside = {side: candidates[sign * candidates[:, 0] > 0] for side, sign in _SIDES.items()}
+        if not all(map(len, beside.values())):
+            continue
+        right = farthest(beside["right"], direction)
+        # not sought for itself: of several as far, the two sides have to take the same one
+        mirrored = np.linalg.norm(beside["left"] - right * [-1, 1, 1], axis=1)
+        found[CHAIR_POINTS.names.index(f"right_{corner}")] = right
+        found[CHAIR_POINTS.names.index(f"left_{corner}")] = beside["left"][np.argmin(mirrored)]
     return found
+
+
+def _lowest(points: np.ndarray) -> np.ndarray:
+    """Those of some points, (n, 3), that make up the lowest _LOW of their height."""
+    low, high = points[:, 1].min(), points[:, 1].max()
+    return np.asarray(points[points[:, 1] <= low + _LOW * (high - low)])

@@ -40,8 +40,8 @@ class SceneRange:
 
     objects: tuple[int, int] = (2, 6)
     scale: tuple[float, float] = (0.85, 1.15)
-    gap: tuple[float, float] = (0.0, 0.2)
-    spread_deg: float = 40.0
+    gap: tuple[float, float] = (0.0, 0.1)
+    spread_deg: float = 20.0
     elevation_deg: tuple[float, float] = (5.0, 40.0)
     fov_deg: tuple[float, float] = (25.0, 55.0)
     fill: tuple[float, float] = (0.85, 1.4)
