@@ -199,12 +199,12 @@ def read_truth(out: Path, number: int) -> Scene:
     """
     path = truth_file(out, number)
     try:
-        data = io.BytesIO(path.read_bytes())
-        with zipfile.ZipFile(data) as archive:  # NumPy would not look at the check sums
+        data = path.read_bytes()
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:  # NumPy would not look at the check sums
             damaged = archive.testzip()
         if damaged is not None:
             raise ValueError(f"{damaged}: wrong check sum")
-        with np.load(data, allow_pickle=False) as truth:
+        with np.load(io.BytesIO(data), allow_pickle=False) as truth:
             values: dict[str, Any] = {name: truth[name] for name in truth.files}
         same = zlib.crc32(image_file(out, number).read_bytes()) == values["picture_crc32"]
         scene = Scene(
