@@ -138,19 +138,23 @@ def make(args: argparse.Namespace) -> int:
         print(f"{len(left_out)} models cannot be used, others took their places:")
         print("\n".join(f"  {line}" for line in sorted(left_out)))
     print("\n".join(failure_report(args.out, args.shard, len(done), failed)))
-    write_annotations(args.out, args.pictures, args.shard)
+    write_annotations(args.out, args.pictures, args.shard, failed)
     return 1 if failed and not done and not present else 0
 
 
-def write_annotations(out: Path, pictures: int, part: tuple[int, int]) -> None:
+def write_annotations(
+    out: Path, pictures: int, part: tuple[int, int], failed: list[Outcome]
+) -> None:
     """annotations.json of the pictures that are there; of a run in parts, when all are."""
-    missing = {number for job in plan_pictures(out, pictures)[0] for number in job.numbers}
-    if part != (0, 1) and missing:
-        print(
-            f"{len(missing)} of {pictures} pictures are still to come; the part that ends last "
-            "writes annotations.json, or the same command without --shard"
-        )
-        return
+    missing = {int(outcome.id) for outcome in failed}
+    if part != (0, 1):
+        missing = {number for job in plan_pictures(out, pictures)[0] for number in job.numbers}
+        if missing:
+            print(
+                f"{len(missing)} of {pictures} pictures are still to come; the part that ends "
+                "last writes annotations.json, or the same command without --shard"
+            )
+            return
     numbers = [number for number in range(pictures) if number not in missing]
     if not numbers:
         return

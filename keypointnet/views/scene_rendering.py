@@ -45,7 +45,10 @@ class RenderedScene:
 
 
 class SceneRenderer:
-    """Renders scenes of one size. Use as a context manager; the rules are ViewRenderer's."""
+    """Renders scenes of one size. Use as a context manager, or call close().
+
+    The rules are ViewRenderer's.
+    """
 
     def __init__(self, height: int, width: int, supersample: int = 2) -> None:
         """Make the framebuffers.
@@ -64,6 +67,10 @@ class SceneRenderer:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Free the framebuffers."""
         self._views.graphics.make_current()
         self._masks.free(self._views.graphics.gl)
         self._views.close()

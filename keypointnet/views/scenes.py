@@ -147,7 +147,7 @@ class SceneMaker:
     def __exit__(self, *_: object) -> None:
         while self._models:
             self._drop_oldest()
-        self._renderer.__exit__(None, None, None)
+        self._renderer.close()
 
     def make(self, number: int) -> Scene:
         """Picture `number`, the same whatever was made before.

@@ -78,7 +78,7 @@ def scene_annotations(scene: Scene, image_id: int, first_id: int) -> list[dict[s
             "occlusion": round(1 - area / whole, 4),
             "truncation": round(_cut_off(scene.boxes_px[m], seen.shape), 4),
             "model": scene.models[m],
-            "T_obj2world": scene.layout.T_obj2world[m].tolist(),
+            "T_obj2world": _rows(scene.layout.T_obj2world[m]),
         }
         if scene.visibility.shape[1]:
             row |= _points(scene, m)
@@ -125,8 +125,8 @@ def scenes_to_coco(root: Path, info: Mapping[str, Any], numbers: Sequence[int]) 
                 "width": width,
                 "height": height,
                 "camera": {
-                    "K": scene.layout.K_px.tolist(),
-                    "T_world2cam": scene.layout.T_world2cam.tolist(),
+                    "K": _rows(scene.layout.K_px),
+                    "T_world2cam": _rows(scene.layout.T_world2cam),
                 },
                 "unlabelled": len(scene.models) - len(rows),
             }
@@ -156,6 +156,11 @@ def _points(scene: Scene, m: int) -> dict[str, Any]:
             for point in scene.points_obj[m]
         ],
     }
+
+
+def _rows(matrix: np.ndarray) -> list[list[float]]:
+    """Rounded to far below a pixel; sixteen digits would be a quarter of the file."""
+    return [[round(value, 6) for value in row] for row in matrix.tolist()]
 
 
 def _box_of(rle: dict[str, Any]) -> list[float]:
