@@ -29,6 +29,7 @@ __all__ = [
     "optimizer_tensors",
     "read_checkpoint",
     "save_checkpoint",
+    "trained_model",
 ]
 
 FORMAT = "keypointnet-1"
@@ -119,7 +120,11 @@ def load_model(path: str | Path, device: str | torch.device = "cpu") -> Keypoint
     Returns: in evaluation mode, float32, channels_last.
     Raises:  CheckpointError: see `read_checkpoint`; or its tensors do not fit its configuration.
     """
-    checkpoint = read_checkpoint(path)
+    return trained_model(read_checkpoint(path), device)
+
+
+def trained_model(checkpoint: Checkpoint, device: str | torch.device = "cpu") -> KeypointNet:
+    """`load_model` of a checkpoint that has been read."""
     model = build_model(checkpoint.config)
     load_weights(model, checkpoint.weights, checkpoint.path)
     model = model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]

@@ -84,8 +84,7 @@ def test_points_of_every_object(tool, checkpoint, dataset, tmp_path, capsys):
     assert picture.shape[0] > 192
 
     # Other thresholds need no network.
-    tool.build_model = lambda config: torch.nn.Identity()
-    tool.load_weights = lambda *given: None
+    tool.trained_model = lambda checkpoint, device: torch.nn.Identity()
     words[words.index("0")] = "1"
     tool.main(words)
     assert "6 objects, 0.0 of 5 points each" in capsys.readouterr().out

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Joins a KeypointNet and the masks' model trained on its keypoints into one checkpoint.
+r"""Joins a KeypointNet and the masks' model trained on its keypoints into one checkpoint.
 
     tools/bundle.py runs/chair/checkpoints/last.safetensors \
         runs/chair-masks/checkpoints/best.safetensors chair.safetensors
@@ -19,26 +19,21 @@ from keypointnet.tensor_files import CheckpointError
 from kp2seg.build import trained_model
 from kp2seg.bundle import bundled
 from kp2seg.checkpoints import read_seg_checkpoint, save_seg_checkpoint
-from kp2seg.keypoint_sources.discovered import Finding
+from kp2seg.command_line import add_finding, finding_of
 
 
 def main(words: Sequence[str] | None = None) -> None:
     parser = Parser("bundle", __doc__)
-    default = Finding()
     parser.add_argument("keypointnet", type=Path, help="checkpoint of tools/train_kp.py")
     parser.add_argument("masks", type=Path, help="checkpoint of tools/train_seg.py")
     parser.add_argument("out", type=Path, help="where to write, .safetensors")
-    for name, value in vars(default).items():
-        flag = f"--{name.replace('_', '-')}"
-        text = f"as given to tools/discover.py ({value})"
-        parser.add_argument(flag, type=float, default=value, help=text)
+    add_finding(parser)
     args = parser.parse_args(words)
     if args.out.suffix != ".safetensors":
         parser.error(f"{args.out}: expected a name that ends in .safetensors")
     with errors_in_one_line("bundle", CheckpointError):
-        finding = Finding(args.context, args.min_confidence, args.min_on_object)
         parts = read_checkpoint(args.keypointnet), read_seg_checkpoint(args.masks)
-        weights, config = bundled(*parts, finding)
+        weights, config = bundled(*parts, finding_of(args))
         save_seg_checkpoint(args.out, {"model": weights}, step=parts[1].step, config=config)
         trained_model(read_seg_checkpoint(args.out))  # it can be used
     print(f"{args.out}: {args.keypointnet} and {args.masks}")

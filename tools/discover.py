@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Finds the keypoints of every object of a data set with a trained KeypointNet.
+r"""Finds the keypoints of every object of a data set with a trained KeypointNet.
 
     tools/discover.py runs/chair/checkpoints/last.safetensors instances_val2017.json points.json \
         --images val2017 --category chair
@@ -22,37 +22,28 @@ from pathlib import Path
 
 import torch
 
-from keypointnet.checkpoints import build_model, load_weights, read_checkpoint
+from keypointnet.checkpoints import read_checkpoint, trained_model
 from keypointnet.command_line import Parser, at_least_one, errors_in_one_line
 from keypointnet.drawing import save_picture
 from keypointnet.files import write_json
 from keypointnet.tensor_files import CheckpointError
 from keypointnet.views.cameras import CameraRange
-from kp2seg import zoo
+from kp2seg.command_line import add_finding, add_network, finding_of, network_of
 from kp2seg.data.coco_json import check_coco, read_json
 from kp2seg.data.object_boxes import read_object_boxes
 from kp2seg.discovery import drawn_crops, keypoint_json, look_at_objects
-from kp2seg.keypoint_sources.discovered import Finding
 from kp2seg.lazy_config import choose_device
 
 
 def parse(words: Sequence[str] | None) -> argparse.Namespace:
     parser = Parser("discover", __doc__)
     add = parser.add_argument
-    default = Finding()
-    add("paths", nargs="+", type=Path, metavar="CHECKPOINT DATASET OUT", help="CHECKPOINT is left "
-        "out with --model")  # fmt: skip
-    add("--model", help=f"weights that come with kp2seg: {', '.join(zoo.MODELS)}")
+    add_network(parser, "DATASET", "OUT")
     add("--images", type=Path, help="folder of the pictures (images/ beside DATASET)")
     add("--category", help="class to look at, where DATASET has several")
     add("--detections", type=Path, help="COCO results whose boxes are taken, not the annotations'")
     add("--min-score", type=float, default=0.5, help="of a detection (0.5)")
-    add("--context", type=float, default=default.context, help="side of a crop, in longer sides of "
-        f"the box ({default.context})")  # fmt: skip
-    add("--min-confidence", type=float, default=default.min_confidence, help="of a point that "
-        f"counts ({default.min_confidence})")  # fmt: skip
-    add("--min-on-object", type=float, default=default.min_on_object, help="share of a point's "
-        f"probability on the object ({default.min_on_object})")  # fmt: skip
+    add_finding(parser)
     add("--masks", action="store_true", help="take the objects' masks for what is on them, not "
         "their boxes; they are the truth that a test must not know")  # fmt: skip
     add("--fov", type=float, default=CameraRange().fov_deg, help="field of view of the training "
@@ -62,19 +53,15 @@ def parse(words: Sequence[str] | None) -> argparse.Namespace:
     add("--batch", type=at_least_one, default=32, help="objects at once (32)")
     add("--device", default="auto")
     args = parser.parse_args(words)
-    if len(args.paths) != (2 if args.model else 3):
-        expected = "DATASET OUT" if args.model else "CHECKPOINT DATASET OUT, or --model"
-        parser.error(f"expected {expected}; got {' '.join(map(str, args.paths))}")
     if not 0 < args.fov < 180:
         parser.error(f"--fov: expected degrees between 0 and 180, got {args.fov:g}")
     return args
 
 
 def run(args: argparse.Namespace) -> None:
-    *given, dataset, out = args.paths
-    weights = zoo.path(args.model) if args.model else given[0]
+    weights, dataset, out = network_of(args)
     images = args.images or dataset.parent / "images"
-    finding = Finding(args.context, args.min_confidence, args.min_on_object)
+    finding = finding_of(args)
     boxes = read_object_boxes(
         dataset,
         images,
@@ -85,9 +72,7 @@ def run(args: argparse.Namespace) -> None:
     )
     boxes.report.log()
     checkpoint = read_checkpoint(weights)
-    model = build_model(checkpoint.config)
-    load_weights(model, checkpoint.weights, weights)
-    model = model.to(choose_device(args.device)).eval()
+    model = trained_model(checkpoint, choose_device(args.device))
     size = checkpoint.config.data.image_size
     answers = look_at_objects(
         model,

@@ -69,6 +69,15 @@ def crop_matrices(boxes_xywh: np.ndarray, size: int, context: float) -> np.ndarr
     return A
 
 
+def cut_pictures(picture: np.ndarray, A_img2crop: np.ndarray, size: int) -> np.ndarray:
+    """Crops (P, S, S, 3) uint8 of a picture (h, w, 3), black outside of it."""
+    levels = pyramid(picture)
+    crops = np.zeros((len(A_img2crop), size, size, 3), np.uint8)
+    for crop, A in zip(crops, A_img2crop, strict=True):
+        crop[:] = cut(levels, A, (size, size))
+    return crops
+
+
 def cut_objects(
     picture: np.ndarray,
     boxes_xywh: np.ndarray,
@@ -83,17 +92,14 @@ def cut_objects(
     """
     boxes = np.asarray(boxes_xywh, dtype=np.float64)
     A = crop_matrices(boxes, size, context)
-    levels = pyramid(picture)
-    crops = np.zeros((len(boxes), size, size, 3), np.uint8)
     objects = np.zeros((len(boxes), size, size), np.float32)
     for i, matrix in enumerate(A):
-        crops[i] = cut(levels, matrix, (size, size))
         if masks is None:
             objects[i] = _box_in_crop(boxes[i], matrix, size)
         else:
             shown = np.repeat(masks[i][..., None].astype(np.uint8) * 255, 3, axis=-1)
-            objects[i] = cut(pyramid(shown), matrix, (size, size))[..., 0] / np.float32(255)
-    return Crops(crops, objects)
+            objects[i] = cut_pictures(shown, matrix[None], size)[0, ..., 0] / np.float32(255)
+    return Crops(cut_pictures(picture, A, size), objects)
 
 
 def join_crops(parts: Sequence[Crops]) -> Crops:
