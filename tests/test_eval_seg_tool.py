@@ -2,6 +2,7 @@ import json
 import runpy
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -9,6 +10,7 @@ from keypointnet.tensor_files import write_tensors
 from kp2seg.build import build_model
 from kp2seg.checkpoints import save_seg_checkpoint
 from kp2seg.data.catalog import read_dataset
+from kp2seg.keypoint_sources.poses import Pose
 from kp2seg.lazy_config import config_to_text, load_seg_config
 
 tiny = runpy.run_path(str(Path(__file__).with_name("disc_people.py")))["tiny"]
@@ -162,3 +164,38 @@ def test_missing_data(tool, weights, tmp_path):
     (tmp_path / "data/coco/annotations/person_keypoints_val2017.json").unlink()
     with pytest.raises(SystemExit, match=r"^eval_seg: .*val2017.json: .*DETECTRON2_DATASETS"):
         tool.main([str(weights())])
+
+
+def test_a_detector_looks_once(tool, weights, tmp_path, monkeypatch, capsys):
+    looked = []
+
+    class Detector:
+        def __init__(self, weights, device, *, choice):
+            self.choice = choice
+
+        def detect(self, picture, target):
+            looked.append(picture.shape)
+            points = np.stack([np.linspace(10, 40, len(target))] * 2, axis=1)
+            return [Pose(points, np.full(len(target), 2), 0.75)]
+
+    monkeypatch.setattr(tool, "KeypointRCNN", Detector)
+    zoo_file = tmp_path / "zoo.pkl"
+    zoo_file.write_bytes(b"weights")
+    words = [str(weights()), "--device", "cpu", "--detector", "--detector-weights", str(zoo_file)]
+    out = tmp_path / "out"
+    tool.main([*words, "--out", str(out)])
+    first = capsys.readouterr().out
+    pictures = len(looked)
+    assert pictures > 0
+    tool.main([*words, "--out", str(out)])
+    assert len(looked) == pictures
+    assert capsys.readouterr().out == first
+    # Other weights, other thresholds, a damaged file: it looks again.
+    for change in (["--again"], ["--min-score", "0.3", "--again"]):
+        looked.clear()
+        tool.main([*words, "--out", str(out), *change])
+        assert len(looked) == pictures
+    looked.clear()
+    (out / "cocopersons_val.poses.json").write_text("{")
+    tool.main([*words, "--out", str(out), "--min-score", "0.3"])
+    assert len(looked) == pictures

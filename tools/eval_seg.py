@@ -13,10 +13,11 @@ and hard ranges are scored from the same predictions.
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import torch
@@ -47,7 +48,7 @@ from kp2seg.keypoint_sources.keypoint_rcnn import (
     detect_poses,
     find_weights,
 )
-from kp2seg.keypoint_sources.poses import PoseTable
+from kp2seg.keypoint_sources.poses import PoseTable, keep_poses, kept_poses
 from kp2seg.keypoint_sources.results import Choice, read_results
 from kp2seg.lazy_config import choose_device, finds_keypoints, has_templates
 from kp2seg.prediction import predict_dataset
@@ -85,15 +86,9 @@ def parse(words: Sequence[str] | None) -> argparse.Namespace:
     return args
 
 
-def keypoints(args: argparse.Namespace, data: KeypointData) -> PoseTable | None:
+def keypoints(args: argparse.Namespace, data: KeypointData, out: Path) -> PoseTable | None:
     if args.detector:
-        detector = KeypointRCNN(
-            find_weights(args.detector_weights),
-            choose_device(args.device),
-            choice=chosen(DETECTED, args.min_score),
-        )
-        pictures = {row["id"]: data.image_root / row["file_name"] for row in data.coco["images"]}
-        return detect_poses(detector, pictures, data.keypoint_names, progress=True)
+        return detected(args, data, out / f"{short_name(args.dataset)}.poses.json")
     if args.keypoints is None:
         return None
     return read_results(
@@ -104,6 +99,25 @@ def keypoints(args: argparse.Namespace, data: KeypointData) -> PoseTable | None:
         choice=chosen(Choice(), args.min_score),
         strict=args.strict,
     )
+
+
+def detected(args: argparse.Namespace, data: KeypointData, file: Path) -> PoseTable:
+    """The detector's poses, from a file where it has looked at the same pictures before."""
+    weights = find_weights(args.detector_weights)
+    choice = chosen(DETECTED, args.min_score)
+    about = {
+        "weights": hashlib.sha256(weights.read_bytes()).hexdigest(),
+        "choice": asdict(choice),
+        "pictures": [[row["id"], row["file_name"]] for row in data.coco["images"]],
+        "joints": list(data.keypoint_names),
+    }
+    table = None if args.again else kept_poses(file, about)
+    if table is None:
+        detector = KeypointRCNN(weights, choose_device(args.device), choice=choice)
+        pictures = {row["id"]: data.image_root / row["file_name"] for row in data.coco["images"]}
+        table = detect_poses(detector, pictures, data.keypoint_names, progress=True)
+        keep_poses(file, table, about)
+    return table
 
 
 def chosen(choice: Choice, min_score: float | None) -> Choice:
@@ -169,7 +183,7 @@ def run(args: argparse.Namespace) -> None:
     out = args.out or (folder.parent if folder.name == "checkpoints" else folder) / "evaluation"
     data = read_dataset(args.dataset, strict=args.strict)
     checkpoint = read_seg_checkpoint(args.weights)
-    source = keypoints(args, data)
+    source = keypoints(args, data, out)
     cache = predictions(args, checkpoint, data, source, out)
     result = evaluate(data.coco, cache.predictions, boundary=args.boundary)
     parts = ranges(args, data, cache)

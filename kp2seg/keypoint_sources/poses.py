@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
 
+from keypointnet.files import write_whole
 from kp2seg.data.problems import Report
 
 
@@ -68,3 +71,37 @@ def fingerprint(by_image: Mapping[int, list[Pose]]) -> str:
             digest.update(np.ascontiguousarray(pose.keypoints, "<f8").tobytes())
             digest.update(np.ascontiguousarray(pose.visibility, "<i8").tobytes())
     return digest.hexdigest()
+
+
+def keep_poses(path: Path, table: PoseTable, about: Mapping[str, Any]) -> None:
+    """Writes detected poses, so that a detector need not look again.
+
+    Args:    about: JSON values of all that they depend on.
+    """
+    rows = [
+        {
+            "image_id": image_id,
+            "keypoints": np.column_stack([pose.keypoints, pose.visibility]).ravel().tolist(),
+            "score": pose.score,
+        }
+        for image_id, poses in table.by_image.items()
+        for pose in poses
+    ]
+    write_whole(path, json.dumps({"about": dict(about), "poses": rows}).encode())
+
+
+def kept_poses(path: Path, about: Mapping[str, Any]) -> PoseTable | None:
+    """The poses of `keep_poses`, or None where there are none, or those of something else."""
+    try:
+        kept = json.loads(path.read_text())
+        if kept["about"] != dict(about):
+            return None
+        by_image: dict[int, list[Pose]] = {}
+        for row in kept["poses"]:
+            points = np.array(row["keypoints"], dtype=np.float64).reshape(-1, 3)
+            pose = Pose(points[:, :2], points[:, 2].astype(np.int64), row["score"])
+            by_image.setdefault(row["image_id"], []).append(pose)
+    except (OSError, ValueError, KeyError, TypeError):
+        return None  # not there, or damaged: the detector looks again
+    n = len(kept["poses"])
+    return PoseTable(by_image, Report(str(path), read=n, kept=n), fingerprint(by_image))
