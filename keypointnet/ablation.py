@@ -4,23 +4,29 @@ OUT/<variant>/seed-<s>/   a training run each, see training.py
 OUT/results.json          every figure, and what made it
 OUT/keypoints.png         a row of held-out views for each variant
 
-What is done already is not done again, so a study that was stopped goes on.
+What is trained already is not trained again, so a study that was stopped goes on, and one that is
+asked for more keeps the figures that are there.
 """
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from keypointnet.checkpoints import load_model, read_checkpoint
 from keypointnet.config import ConfigError, load_config
 from keypointnet.distributed import resolve_device
-from keypointnet.drawing import caption, contact_sheet, keypoint_sheet, save_picture
+from keypointnet.drawing import (
+    caption,
+    contact_sheet,
+    keypoint_sheet,
+    read_picture,
+    save_picture,
+)
 from keypointnet.files import write_json
 from keypointnet.pacing import scale_schedule
 from keypointnet.reporting import (
@@ -33,6 +39,7 @@ from keypointnet.reporting import (
 )
 from keypointnet.training import Trainer
 from keypointnet.views.pairs import ModelViews, open_models
+from keypointnet.views.storage import read_json
 
 VARIANTS: dict[str, tuple[str, ...]] = {
     "all": (),
@@ -73,6 +80,11 @@ class Study:
                 )
         if not self.variants or not self.seeds:
             raise ConfigError("ablation: expected at least one variant and one seed")
+        for what, values in (("variant", self.variants), ("seed", self.seeds)):
+            if len(set(values)) < len(values):
+                raise ConfigError(
+                    f"ablation: the same {what} twice in {', '.join(map(str, values))}"
+                )
 
 
 def run_study(study: Study, out: Path, say: Callable[[str], None] = print) -> str:
@@ -85,20 +97,25 @@ def run_study(study: Study, out: Path, say: Callable[[str], None] = print) -> st
     """
     runs = [(name, seed) for name in study.variants for seed in study.seeds]
     results: dict[str, list[CheckpointResult]] = {name: [] for name in study.variants}
-    sheets = []
+    document = read_json(out / "results.json") or {"variants": {}}
     for number, (name, seed) in enumerate(runs, start=1):
-        folder = out / name / f"seed-{seed}"
         say(f"{number}/{len(runs)}  {name}, seed {seed}")
-        last, held_out = _train(study, name, seed, folder)
+        last, held_out = _train(study, name, seed, out / name / f"seed-{seed}")
         device = resolve_device("auto")
         results[name] += evaluate_checkpoints([last], held_out, device=device)
         if seed == study.seeds[0]:
             sheet = keypoint_sheet(load_model(last, device), held_out[:2], views=5, scale=2)
-            sheets.append(np.concatenate([caption(name, sheet.shape[1]), sheet]))
+            sheet = np.concatenate([caption(name, sheet.shape[1]), sheet])
+            save_picture(out / name / "keypoints.png", sheet)
         # After every run, so that a study that is stopped leaves what it has.
-        done = {name: rows for name, rows in results.items() if rows}
-        write_json(out / "results.json", _document(study, done, held_out))
-        save_picture(out / "keypoints.png", contact_sheet(sheets, columns=2))
+        protocol = {"views": str(held_out[0].store.root), "pairs_per_model": 100, "seed": 0}
+        document["study"] = asdict(study)
+        document["variants"][name] = {
+            "settings": VARIANTS[name],
+            **results_document(results[name], command=["tools/ablate.py"], protocol=protocol),
+        }
+        write_json(out / "results.json", document)
+        save_picture(out / "keypoints.png", _all_sheets(out))
     return format_ablation(results)
 
 
@@ -119,33 +136,22 @@ def _train(study: Study, name: str, seed: int, folder: Path) -> tuple[Path, list
     config = load_config(study.config, words)
     if study.steps is not None:
         config = scale_schedule(config, study.steps)
-    last = folder / "checkpoints" / "last.safetensors"
-    if last.exists():
-        there = read_checkpoint(last).config
-        if asdict(there) != asdict(config):
-            raise ConfigError(
-                f"{folder}: holds a run of other settings; choose another folder for the study"
-            )
-    if not last.exists() or read_checkpoint(last).step < config.optim.steps:
-        Trainer(config, resume=True).run()
-    size = (config.data.image_size, config.data.image_size)
     if not config.data.test:
         raise ConfigError("data.test: names no views to evaluate on")
     store = config.data.test[0]
-    return last, open_models(store.path, store.subset, size)
+    held_out = open_models(store.path, store.subset, (config.data.image_size,) * 2)
+    last = folder / "checkpoints" / "last.safetensors"
+    if last.exists() and asdict(read_checkpoint(last).config) != asdict(config):
+        raise ConfigError(
+            f"{folder}: holds a run of other settings; choose another folder for the study"
+        )
+    if not last.exists() or read_checkpoint(last).step < config.optim.steps:
+        Trainer(config, resume=True).run()
+    return last, held_out
 
 
-def _document(
-    study: Study, results: dict[str, list[CheckpointResult]], held_out: Sequence[ModelViews]
-) -> dict[str, Any]:
-    protocol = {"views": str(held_out[0].store.root), "pairs_per_model": 100, "seed": 0}
-    return {
-        "study": asdict(study),
-        "variants": {
-            name: {
-                "settings": VARIANTS[name],
-                **results_document(rows, command=["tools/ablate.py"], protocol=protocol),
-            }
-            for name, rows in results.items()
-        },
-    }
+def _all_sheets(out: Path) -> np.ndarray:
+    """The sheets of all variants that there are, under each other in two columns."""
+    paths = [out / name / "keypoints.png" for name in VARIANTS]
+    sheets = [read_picture(path) for path in paths if path.exists()]
+    return contact_sheet(sheets, columns=min(2, len(sheets)))

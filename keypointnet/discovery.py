@@ -89,13 +89,18 @@ def split(found: Discovered) -> list[Discovered]:
     return [Discovered(*values) for values in zip(*columns, strict=False)]
 
 
+MAX_PAIR_DISTANCE = 0.3
+"""Of a pair, in normalised units: whose partner is usually farther from its place has none."""
+
+
 def left_right_pairs(found: Discovered) -> list[tuple[int, int]]:
     """Which keypoints are each other's mirror image: (left, right), sorted by the left one.
 
     A mirrored picture of an object that is symmetric shows such an object again. If point j of the
     mirrored crop lies where point i of the crop does, object after object, they are a pair, and
     where i = j the point is in the plane of symmetry. Distances are medians over the objects, so a
-    few wrong views do no harm, and the assignment with the least sum is taken.
+    few wrong views do no harm, and the assignment with the least sum is taken; what is farther
+    apart than `MAX_PAIR_DISTANCE` is no pair.
 
     The one that is further along the object's (+1, 0, 0) is the right one: an object that faces −z
     with +y up has its own right there. Without an orientation network, the one with the lower
@@ -111,14 +116,26 @@ def left_right_pairs(found: Discovered) -> list[tuple[int, int]]:
     # i where the mirrored j is, and j where the mirrored i is, are the same statement.
     rows, columns = linear_sum_assignment((distance + distance.T).numpy())
     partner = dict(zip(rows.tolist(), columns.tolist(), strict=True))
-    pairs = [(i, j) for i, j in partner.items() if i < j and partner[j] == i]
+    pairs = [
+        (i, j)
+        for i, j in partner.items()
+        if i < j and partner[j] == i and max(distance[i, j], distance[j, i]) <= MAX_PAIR_DISTANCE
+    ]
     if found.axis_uv is not None:
-        axis = found.axis_uv[:, 0] - found.axis_uv[:, 1]
-        along = (uv * axis.unsqueeze(1)).sum(-1)
-        pairs = [
-            (j, i) if (along[:, i] > along[:, j]).float().mean() > 0.5 else (i, j) for i, j in pairs
-        ]
+        shares = right_shares(found, pairs)
+        pairs = [(i, j) if r >= 0.5 else (j, i) for (i, j), r in zip(pairs, shares, strict=True)]
     return sorted(pairs)
+
+
+def right_shares(found: Discovered, pairs: Sequence[tuple[int, int]]) -> list[float]:
+    """Of each pair (left, right), the share of objects in which the second is further right.
+
+    A half is no knowledge at all; 1 is agreement. Args: found: of a network with `axis_uv`.
+    """
+    assert found.axis_uv is not None
+    axis = found.axis_uv[:, 0] - found.axis_uv[:, 1]
+    along = (found.uvz[..., :2] * axis.unsqueeze(1)).sum(-1)
+    return [(along[:, j] > along[:, i]).float().mean().item() for i, j in pairs]
 
 
 def keypoint_names(num_keypoints: int, pairs: Sequence[tuple[int, int]]) -> list[str]:

@@ -108,3 +108,11 @@ def save_picture(path: Path, rgb: np.ndarray) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     if not cv2.imwrite(str(path), cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR)):
         raise OSError(f"{path}: the picture could not be written")
+
+
+def read_picture(path: Path) -> np.ndarray:
+    """A picture file as (h, w, 3) uint8 RGB. Raises OSError if it cannot be read."""
+    bgr = cv2.imread(str(path), cv2.IMREAD_COLOR)
+    if bgr is None:
+        raise OSError(f"{path}: the picture could not be read")
+    return np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB))

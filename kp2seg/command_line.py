@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterable
 from pathlib import Path
 
 from kp2seg import zoo
@@ -49,3 +50,11 @@ def network_of(args: argparse.Namespace) -> list[Path]:
         expected = names if args.model else f"CHECKPOINT {names}, or --model"
         raise ValueError(f"expected {expected}; got {' '.join(map(str, args.paths))}")
     return [zoo.path(args.model), *args.paths] if args.model else list(args.paths)
+
+
+def check_outputs(outputs: Iterable[Path], inputs: Iterable[Path | None]) -> None:
+    """Raises ValueError if a result would replace what it is made of."""
+    given = {path.resolve() for path in inputs if path is not None}
+    for path in outputs:
+        if path.resolve() in given:
+            raise ValueError(f"{path}: would be replaced by the result; choose another name for it")

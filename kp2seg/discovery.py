@@ -8,6 +8,7 @@ network.
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -22,9 +23,11 @@ from keypointnet.discovery import (
     keypoint_names,
     left_right_pairs,
     points_in_camera,
+    right_shares,
     split,
 )
 from keypointnet.drawing import contact_sheet, draw_keypoints
+from keypointnet.files import write_whole
 from keypointnet.model import KeypointNet
 from keypointnet.progress import progress_bar
 from kp2seg.data.image_files import picture_path
@@ -41,6 +44,9 @@ from kp2seg.keypoint_sources.discovered import (
     join_crops,
     poses_in_picture,
 )
+from kp2seg.keypoint_sources.layouts import flip_pairs
+
+logger = logging.getLogger(__name__)
 
 _DIGITS = 5
 """Of numbers in the file of lines: of a crop of 256 px, 1e-3 px."""
@@ -84,6 +90,8 @@ def look_at_objects(
                 found = find_keypoints(model, joined, mirrored=True)
                 ids = [row_id for ids, _ in waiting for row_id in ids]
                 for row_id, one in zip(ids, map(_as_lists, split(found)), strict=True):
+                    if row_id in answers:  # another object of its picture was to be looked at again
+                        continue
                     file.write(json.dumps({"id": row_id, **one}) + "\n")
                     answers[row_id] = _from_lists(one)  # the same now as when it is read
                 file.flush()
@@ -151,6 +159,18 @@ def keypoint_json(
     }
 
 
+def sides_agree(answers: dict[Any, Discovered], names: Sequence[str]) -> float | None:
+    """Share of objects in which a pair's right point is on the right, mean over the pairs.
+
+    Returns: None without pairs, or from a network that does not tell the sides.
+    """
+    found = join(list(answers.values()))
+    pairs = [(names.index(left), names.index(right)) for left, right in flip_pairs(names)]
+    if not pairs or found.axis_uv is None:
+        return None
+    return float(np.mean(right_shares(found, pairs)))
+
+
 def drawn_crops(
     boxes: ObjectBoxes,
     answers: dict[Any, Discovered],
@@ -193,30 +213,39 @@ def _crops(
 
 
 def _read_lines(path: Path, about: dict[str, Any]) -> dict[Any, Discovered]:
-    """The answers of a file; a new one gets its first line, which says what they depend on."""
-    if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(about) + "\n", encoding="utf-8")
+    """The answers of a file; a new one gets its first line, which says what they depend on.
+
+    Lines that were damaged, such as one that was being written when a run was killed, are taken out
+    of the file, and their objects are looked at again.
+    """
+    lines = []
+    if path.exists():
+        lines = path.read_text(encoding="utf-8", errors="replace").split("\n")
+    if len(lines) < 2:  # new, or killed before its first line was whole
+        write_whole(path, (json.dumps(about) + "\n").encode())
         return {}
-    text = path.read_text(encoding="utf-8")
-    first, *rest = text.split("\n")
     try:
-        there = json.loads(first)
-    except ValueError:
-        raise DataError(f"{path}: is no file of answers; move it, or name another --out") from None
-    other = sorted(key for key in {*there, *about} if there.get(key) != about.get(key))
+        there = json.loads(lines[0])
+        other = sorted(key for key in {*there, *about} if there.get(key) != about.get(key))
+    except (ValueError, TypeError, AttributeError):
+        raise DataError(f"{path}: is no file of answers; delete it, or name another OUT") from None
     if other:
         raise DataError(
-            f"{path}: was made with another {', '.join(other)}; delete it, or name another file"
+            f"{path}: was made with another {', '.join(other)}; delete it, or name another OUT"
         )
-    # A line that was being written when the run was killed has no end.
-    if rest and rest[-1]:
-        path.write_text(text[: len(text) - len(rest[-1])], encoding="utf-8")
-    answers = {}
-    for line in rest[:-1]:
-        row = json.loads(line)
-        row_id = row.pop("id")
-        answers[row_id] = _from_lists(row)
+    answers, good = {}, [lines[0]]
+    for line in lines[1:]:
+        try:
+            row = json.loads(line)
+            row_id = row.pop("id")
+            answers[row_id] = _from_lists(row)
+        except (ValueError, TypeError, KeyError, AttributeError):
+            continue
+        good.append(line)
+    if [*good, ""] != lines:
+        damaged = len(list(filter(None, lines))) - len(good)
+        logger.warning("%s: %d damaged lines are left out", path, damaged)
+        write_whole(path, ("\n".join(good) + "\n").encode())
     return answers
 
 

@@ -66,7 +66,8 @@ def test_a_study_that_goes_on(tool, config, tmp_path, capsys, monkeypatch):
     assert results["variants"]["all"]["summary"]["mean_deg"]["n"] == 2
     last = read_checkpoint(out / "all/seed-1/checkpoints/last.safetensors")
     assert (last.step, last.config.run.seed, last.config.loss.flag_anneal_end) == (2, 1, 2)
-    assert cv2.imread(str(out / "keypoints.png")).shape[1] > 2 * 5 * 64
+    height, width = cv2.imread(str(out / "keypoints.png")).shape[:2]
+    assert width > 2 * 5 * 64
 
     # Nothing is trained twice; what is new is added.
     trained = []
@@ -77,8 +78,12 @@ def test_a_study_that_goes_on(tool, config, tmp_path, capsys, monkeypatch):
         return train(config, **options)
 
     monkeypatch.setattr(ablation, "Trainer", counted)
-    tool.main([*words, "n3"])
+    tool.main([*words[:-2], "n3"])
     assert trained == [str(out / "n3/seed-0")]
+    kept = json.loads((out / "results.json").read_text())["variants"]
+    assert list(kept) == ["all", "no_orientation", "n3"]
+    assert kept["all"] == results["variants"]["all"]
+    assert cv2.imread(str(out / "keypoints.png")).shape[0] > 1.8 * height
     with pytest.raises(SystemExit, match=r"^ablate: \S+seed-0: holds a run of other settings"):
         tool.main([*words, "--seeds", "0", "--config", str(config), "optim.learning_rate=1"])
 
@@ -89,9 +94,12 @@ def test_a_study_that_goes_on(tool, config, tmp_path, capsys, monkeypatch):
         (["--only", "no_poes"], "no variant 'no_poes'; did you mean no_pose"),
         (["--steps", "0"], "argument --steps: expected at least 1, got 0"),
         (["--config", "/nowhere.yaml"], "/nowhere.yaml"),
-        (["--only", "all", "--steps", "1", "data.test=[]"], "data.test"),
+        (["--only", "all", "--steps", "1", "data.test=[]"], "data.test: names no views to evalu"),
+        (["--seeds", "1", "0", "1"], "the same seed twice in 1, 0, 1"),
+        (["--only", "n3", "all", "n3"], "the same variant twice in n3, all, n3"),
     ],
 )
 def test_mistakes_end_with_one_line(tool, config, tmp_path, words, message):
     with pytest.raises(SystemExit, match=rf"^ablate: [^\n]*{message}[^\n]*$"):
         tool.main([str(tmp_path / "study"), "--config", str(config), *words])
+    assert not list(tmp_path.rglob("last.safetensors"))  # said before anything is trained

@@ -1,7 +1,10 @@
+import hashlib
+import json
 import runpy
 from pathlib import Path
 
 import pytest
+from omegaconf import OmegaConf
 
 from keypointnet.checkpoints import build_model as build_finder
 from keypointnet.checkpoints import save_checkpoint
@@ -46,6 +49,34 @@ def test_two_checkpoints_become_one_that_can_be_evaluated(tool, parts, load_tool
     assert not finds_keypoints(read_seg_checkpoint(parts[1]).config)
     load_tool("eval_seg").main([str(out), "--device", "cpu"])
     assert "ours, keypoints found in the true boxes, constant" in capsys.readouterr().out
+
+
+def test_settings_come_from_the_points(tool, parts, tmp_path):
+    finder, masks = parts
+    points, out = tmp_path / "points.json", tmp_path / "both.safetensors"
+    made = {"context": 1.7, "min_confidence": 0.25, "min_on_object": 0.75}
+    made["sha256"] = hashlib.sha256(finder.read_bytes()).hexdigest()
+    points.write_text(json.dumps({"discovery": made}))
+    words = [str(finder), str(masks), str(out), "--points", str(points)]
+    tool.main(words)
+    model = OmegaConf.create(read_seg_checkpoint(out).config).model
+    assert (model.context, model.min_confidence, model.min_on_object) == (1.7, 0.25, 0.75)
+    for change, message in (
+        ({"discovery": {**made, "sha256": "0"}}, "points.json: was made with other weights than"),
+        ({"images": []}, "points.json: is no result of tools/discover.py"),
+    ):
+        points.write_text(json.dumps(change))
+        with pytest.raises(SystemExit, match=message):
+            tool.main(words)
+
+
+def test_what_it_is_made_of_is_not_replaced(tool, parts):
+    finder, masks = parts
+    before = finder.read_bytes(), masks.read_bytes()
+    for out in parts:
+        with pytest.raises(SystemExit, match="would be replaced by the result"):
+            tool.main([str(finder), str(masks), str(out)])
+    assert (finder.read_bytes(), masks.read_bytes()) == before
 
 
 def test_mistakes_end_with_one_line(tool, parts, tmp_path):

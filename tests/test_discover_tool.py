@@ -1,6 +1,7 @@
 """The tool and, under it, kp2seg.discovery."""
 
 import json
+import shutil
 
 import cv2
 import numpy as np
@@ -144,9 +145,70 @@ def test_answers_of_another_run_are_refused(tool, checkpoint, dataset, tmp_path)
         tool.main([*words, "--context", "2"])
     with pytest.raises(SystemExit, match=r"was made with another masks; delete it"):
         tool.main([*words, "--masks"])
-    (tmp_path / "points.answers.jsonl").write_text("no JSON\n")
-    with pytest.raises(SystemExit, match=r"is no file of answers"):
+    for text in ("no JSON\n", "[1]\n"):
+        (tmp_path / "points.answers.jsonl").write_text(text)
+        with pytest.raises(
+            SystemExit, match=r"is no file of answers; delete it, or name another O"
+        ):
+            tool.main(words)
+
+
+def test_other_pictures_classes_and_boxes_are_other_answers(tool, checkpoint, dataset, tmp_path):
+    coco = json.loads(dataset.read_text())
+    coco["categories"].append({"id": 4, "name": "car"})
+    coco["annotations"][0]["category_id"] = 4
+    dataset.write_text(json.dumps(coco))
+    words = [str(checkpoint), str(dataset), str(tmp_path / "points.json")]
+    tool.main([*words, "--category", "chair"])
+    with pytest.raises(SystemExit, match="was made with another category;"):
+        tool.main([*words, "--category", "car"])
+    shutil.copytree(tmp_path / "images", tmp_path / "others")
+    with pytest.raises(SystemExit, match="was made with another images;"):
+        tool.main([*words, "--category", "chair", "--images", str(tmp_path / "others")])
+
+
+def test_damaged_answers_are_looked_up_again(tool, checkpoint, dataset, tmp_path, caplog):
+    words = [str(checkpoint), str(dataset), str(tmp_path / "points.json")]
+    tool.main(words)
+    file = tmp_path / "points.answers.jsonl"
+    result = json.loads((tmp_path / "points.json").read_text())["annotations"]
+    ids = sorted(row["id"] for row in result)
+    lines = file.read_bytes().split(b"\n")
+    for damaged in (
+        b"\n".join([lines[0], lines[1][:20], *lines[2:]]),
+        b"\n".join([lines[0], b'{"uvz": 1}', *lines[2:]]),
+        b"\n".join([lines[0], b"\xff\xfe", *lines[2:]]),
+        b"",
+        lines[0][:10],
+        lines[0],  # killed before its end
+    ):
+        file.write_bytes(damaged)
         tool.main(words)
+        kept = [json.loads(line) for line in file.read_text().splitlines()]
+        assert sorted(row["id"] for row in kept[1:]) == ids
+        again = json.loads((tmp_path / "points.json").read_text())["annotations"]
+        # An object that is looked at among others may differ in the last digits.
+        scores = [np.array([row["keypoint_scores"] for row in rows]) for rows in (again, result)]
+        np.testing.assert_allclose(*scores, atol=1e-3)
+    assert "1 damaged lines are left out" in caplog.text
+
+
+def test_results_replace_nothing_that_they_are_made_of(tool, checkpoint, dataset, tmp_path):
+    before = dataset.read_bytes()
+    with pytest.raises(SystemExit, match=r"data.json: would be replaced by the result"):
+        tool.main([str(checkpoint), str(dataset), str(dataset)])
+    assert dataset.read_bytes() == before
+
+
+def test_names_of_another_network_are_refused(tool, checkpoint, dataset, tmp_path):
+    first, second = tmp_path / "first.json", tmp_path / "second.json"
+    tool.main([str(checkpoint), str(dataset), str(first)])
+    other = json.loads(first.read_text())
+    other["discovery"]["sha256"] = "0"
+    first.write_text(json.dumps(other))
+    with pytest.raises(SystemExit, match=r"first.json: is no result of these weights, so its na"):
+        tool.main([str(checkpoint), str(dataset), str(second), "--like", str(first)])
+    assert not second.with_suffix(".answers.jsonl").exists()
 
 
 def test_detections_and_masks(tool, checkpoint, dataset, tmp_path, capsys):

@@ -19,6 +19,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -28,10 +29,17 @@ from keypointnet.drawing import save_picture
 from keypointnet.files import write_json
 from keypointnet.tensor_files import CheckpointError
 from keypointnet.views.cameras import CameraRange
-from kp2seg.command_line import add_finding, add_network, finding_of, network_of
-from kp2seg.data.coco_json import check_coco, read_json
+from kp2seg.command_line import (
+    add_finding,
+    add_network,
+    check_outputs,
+    finding_of,
+    network_of,
+)
+from kp2seg.data.coco_json import check_lists, read_json
 from kp2seg.data.object_boxes import read_object_boxes
-from kp2seg.discovery import drawn_crops, keypoint_json, look_at_objects
+from kp2seg.data.problems import DataError
+from kp2seg.discovery import drawn_crops, keypoint_json, look_at_objects, sides_agree
 from kp2seg.lazy_config import choose_device
 
 
@@ -62,18 +70,31 @@ def run(args: argparse.Namespace) -> None:
     weights, dataset, out = network_of(args)
     images = args.images or dataset.parent / "images"
     finding = finding_of(args)
+    check_outputs([out], [weights, dataset, args.detections, args.like])
+    digest = sha256(weights)
+    like = None if args.like is None else earlier_category(args.like, digest)
     boxes = read_object_boxes(
         dataset,
         images,
         category=args.category,
         detections=args.detections,
         min_score=args.min_score,
+        need_masks=args.masks,
         strict=args.strict,
     )
     boxes.report.log()
     checkpoint = read_checkpoint(weights)
     model = trained_model(checkpoint, choose_device(args.device))
     size = checkpoint.config.data.image_size
+    about = {
+        "weights": digest,
+        "dataset": sha256(dataset),
+        "detections": args.detections and sha256(args.detections),
+        "category": boxes.category["name"],
+        "images": str(images.resolve()),
+        "context": finding.context,
+        "masks": args.masks,
+    }
     answers = look_at_objects(
         model,
         size,
@@ -81,22 +102,16 @@ def run(args: argparse.Namespace) -> None:
         images,
         finding,
         out.with_suffix(".answers.jsonl"),
-        {
-            "weights": hashlib.sha256(weights.read_bytes()).hexdigest(),
-            "boxes": hashlib.sha256((args.detections or dataset).read_bytes()).hexdigest(),
-            "context": finding.context,
-            "masks": args.masks,
-        },
+        about,
         batch=args.batch,
         use_masks=args.masks,
     )
-    like = None
-    if args.like:
-        like = check_coco(read_json(args.like), args.like, images, check_images=False)
-    result = keypoint_json(
-        boxes, answers, size, finding, args.fov, like and like.coco["categories"][0]
-    )
-    result["discovery"] = {"weights": str(args.model or weights), **asdict(finding)}
+    result = keypoint_json(boxes, answers, size, finding, args.fov, like)
+    result["discovery"] = {
+        "weights": str(args.model or weights),
+        "sha256": digest,
+        **asdict(finding),
+    }
     write_json(out, result)
     save_picture(out.with_suffix(".png"), drawn_crops(boxes, answers, size, images, finding))
     (category,) = result["categories"]
@@ -104,6 +119,26 @@ def run(args: argparse.Namespace) -> None:
     counted = sum(row["num_keypoints"] for row in result["annotations"]) / n
     print(f"{out}: {n} objects, {counted:.1f} of {len(category['keypoints'])} points each")
     print(f"  names: {', '.join(category['keypoints'])}")
+    share = sides_agree(answers, category["keypoints"])
+    if share is not None and share < 0.7:
+        print(
+            f"  which is left and which right is told in the same way in only {share:.0%} of the "
+            "objects: these are not pictures that the network knows, and its points are guesses"
+        )
+
+
+def sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def earlier_category(path: Path, digest: str) -> dict[str, Any]:
+    """The category of an earlier result. Raises: DataError: it is of another network."""
+    earlier = read_json(path)
+    check_lists(earlier, str(path))
+    if earlier.get("discovery", {}).get("sha256") != digest:
+        raise DataError(f"{path}: is no result of these weights, so its names mean other points")
+    category: dict[str, Any] = earlier["categories"][0]
+    return category
 
 
 def main(words: Sequence[str] | None = None) -> None:

@@ -50,7 +50,7 @@ def main(words: Sequence[str] | None = None) -> None:
         images = args.images or dataset.parent / "images"
         checkpoint = read_checkpoint(weights)
         model = trained_model(checkpoint, choose_device(args.device))
-        boxes = read_object_boxes(dataset, images, category=args.category)
+        boxes = read_object_boxes(dataset, images, category=args.category, need_masks=True)
         boxes.report.log()
         meter = PointQualityMeter(model, checkpoint.config.data.image_size, finding, seed=args.seed)
         for image, rows in progress_bar(boxes.by_picture(), desc="look", unit="picture"):

@@ -25,7 +25,7 @@ from detectron2.data import DatasetCatalog
 
 from keypointnet.command_line import Parser, at_least_one, errors_in_one_line
 from keypointnet.tensor_files import CheckpointError
-from kp2seg.build import category_ids, check_keypoints, takes_keypoints, trained_model
+from kp2seg.build import category_ids, check_keypoints, trained_model
 from kp2seg.checkpoints import SegCheckpoint, read_seg_checkpoint
 from kp2seg.data.catalog import dataset_dicts, read_dataset, short_name
 from kp2seg.data.coco_json import KeypointData
@@ -138,8 +138,9 @@ def predictions(
     file = out / f"{short_name(args.dataset)}.predictions.json"
     if args.again or not file.exists():
         model = trained_model(checkpoint, device)
-        if takes_keypoints(model):
-            model.people_chunk = args.chunk
+        for network in (model, getattr(model, "segmenter", None)):
+            if hasattr(network, "people_chunk"):
+                network.people_chunk = args.chunk
         check_keypoints(model, data, args.dataset)
         rows = predict_dataset(
             model,

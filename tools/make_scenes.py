@@ -117,7 +117,7 @@ def make(args: argparse.Namespace) -> int:
     )
     sources = models_of_split(args.models, find_sources(args.models), args.split)
     backgrounds = [] if args.backgrounds is None else find_pictures(args.backgrounds)
-    name = args.name or sources[0].family or Path(args.models).resolve().stem
+    name = args.name or sources[0].family or Path(args.models).resolve().name
     prepare_scenes(args.out, settings, sources, backgrounds, name)
     jobs, present = plan_pictures(args.out, args.pictures, args.shard)
     if present:
@@ -135,7 +135,7 @@ def make(args: argparse.Namespace) -> int:
             left_out.update(outcome.notes)
             bar.update()
     if left_out:
-        print(f"{len(left_out)} models cannot be used, others took their places:")
+        print(f"{len(left_out)} files cannot be used, others took their places:")
         print("\n".join(f"  {line}" for line in sorted(left_out)))
     print("\n".join(failure_report(args.out, args.shard, len(done), failed)))
     write_annotations(args.out, args.pictures, args.shard, failed)

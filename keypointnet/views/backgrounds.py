@@ -39,7 +39,7 @@ def cropped_background(path: Path, size: tuple[int, int], rng: np.random.Generat
     """
     picture = cv2.imread(str(path), cv2.IMREAD_COLOR)
     if picture is None:
-        raise ValueError(f"{path}: the background cannot be read; remove it")
+        raise ValueError(f"{path}: cannot be read as a picture")
     height, width = picture.shape[:2]
     h, w = size
     largest = min(height / h, width / w)

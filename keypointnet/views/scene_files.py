@@ -213,7 +213,15 @@ def read_truth(out: Path, number: int) -> Scene:
             models=tuple(values["models"].tolist()),
             **{name: values[name] for name in _IMAGE_FIELDS},
         )
-    except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile, zlib.error) as error:
+    except (
+        OSError,
+        EOFError,
+        ValueError,
+        KeyError,
+        RuntimeError,
+        zipfile.BadZipFile,
+        zlib.error,
+    ) as error:  # RuntimeError: damage that zipfile takes for encryption or another method
         raise StorageError(f"{path}: missing or damaged ({error})") from None
     if not same:
         raise StorageError(f"{image_file(out, number)}: damaged, or not the picture of {path}")

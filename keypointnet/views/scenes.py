@@ -117,8 +117,8 @@ class SceneMaker:
     """Makes the pictures of one folder, by number. Use as a context manager.
 
     Attributes:
-        unreadable: id -> why, of the models that were drawn and could not be used; others of the
-            class took their places.
+        unreadable: id -> why, of the models that were drawn and could not be used, and file name
+            -> why, of such backgrounds; others took their places.
     """
 
     def __init__(
@@ -152,7 +152,7 @@ class SceneMaker:
     def make(self, number: int) -> Scene:
         """Picture `number`, the same whatever was made before.
 
-        Raises:  ValueError: no model can be read, or a background cannot.
+        Raises:  ValueError: no model can be read, or no background.
         """
         settings = self._settings
         pool = self._pool(number // BLOCK)
@@ -197,8 +197,7 @@ class SceneMaker:
     ) -> np.ndarray:
         size = self._settings.size
         if self._backgrounds:
-            path = self._backgrounds[int(rng.integers(len(self._backgrounds)))]
-            background = cropped_background(path, size, rng)
+            background = self._photograph(size, rng)
         else:
             down = layout.T_world2cam[:3, 1]  # the world's up, in the camera
             tangent = down[1] and down[2] / down[1]
@@ -210,6 +209,17 @@ class SceneMaker:
             floor = corners[corners[:, 1] == corners[:, 1].min()][[0, 1, 3, 2]]
             floors.append(project(floor, T, layout)[0])
         return darkened(background, floors, self._settings.shadow * rng.uniform(0.4, 1.0))
+
+    def _photograph(self, size: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
+        """A part of one of the backgrounds; those that cannot be read are passed over."""
+        order = rng.permutation(len(self._backgrounds))
+        for path in (self._backgrounds[i] for i in order):
+            if path.name not in self.unreadable:
+                try:
+                    return cropped_background(path, size, rng)
+                except ValueError as error:
+                    self.unreadable[path.name] = str(error)
+        raise ValueError(f"no background can be read; {next(iter(self.unreadable.values()))}")
 
     def _pool(self, block: int) -> list[_Loaded]:
         """The models of a block of pictures: the first POOL of a shuffle that can be read."""

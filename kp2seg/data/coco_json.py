@@ -106,7 +106,7 @@ def check_coco(
             report.add("annotation that is no object", f"a {type(row).__name__}: {row!r:.40}")
             continue
         name = f"image {row.get('image_id')}, annotation {row.get('id')}"
-        image_id, annotation_id = id_in(row, "image_id"), id_in(row, "id")
+        image_id = id_in(row, "image_id")
         if image_id in left_out:
             report.note("annotation of a picture that was left out", name)
         elif image_id is None or image_id not in images:
@@ -114,12 +114,9 @@ def check_coco(
         elif id_in(row, "category_id") not in joints.categories:
             legal = f"category {row.get('category_id')}; there are {sorted(joints.categories)}"
             report.add("annotation of an unknown category", f"{name}: {legal}")
-        elif annotation_id is None:
-            report.add("annotation id that is no integer", name)
-        elif annotation_id in seen:
-            report.add("duplicate annotation id", name)
+        elif problem := id_problem(row, seen):
+            report.add(problem, name)
         else:
-            seen.add(annotation_id)
             size = (images[image_id]["height"], images[image_id]["width"])
             checked = check_annotation(row, size, joints.in_file, joints.order, name, report)
             if checked is not None:
@@ -229,16 +226,34 @@ def checked_pictures(
     return images
 
 
+def id_problem(row: Mapping[str, Any], seen: set[int]) -> str:
+    """What is wrong with an annotation's id, "" for nothing: it is among the seen ones then."""
+    annotation_id = id_in(row, "id")
+    if annotation_id is None:
+        return "annotation id that is no integer"
+    if annotation_id in seen:
+        return "duplicate annotation id"
+    seen.add(annotation_id)
+    return ""
+
+
 def pictures_without_files(
-    rows: list[dict[str, Any]], image_root: Path, report: Report
+    rows: list[dict[str, Any]],
+    image_root: Path,
+    report: Report,
+    remedy: str = "set DETECTRON2_DATASETS to the folder that holds them",
 ) -> set[int]:
-    """Ids of the pictures that cannot be read."""
+    """Ids of the pictures that cannot be read.
+
+    Args:    remedy: what to do where none of them is there.
+    Raises:  DataError: none is.
+    """
     paths = [Path(image_root, row["file_name"]) for row in rows]
     found = picture_problems(paths, [(row["height"], row["width"]) for row in rows])
     if rows and all(problem and problem[0] == "picture missing" for problem in found):
         raise DataError(
             f"{report.source}: none of its {len(rows)} pictures is in {image_root} (the first: "
-            f"{rows[0]['file_name']}); set DETECTRON2_DATASETS to the folder that holds them"
+            f"{rows[0]['file_name']}); {remedy}"
         )
     for problem in found:
         if problem is not None:

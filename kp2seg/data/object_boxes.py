@@ -14,9 +14,11 @@ from kp2seg.data.coco_json import (
     check_lists,
     checked_pictures,
     id_in,
+    id_problem,
     pictures_without_files,
     read_json,
 )
+from kp2seg.data.masks import MaskError, to_rle
 from kp2seg.data.problems import DataError, Report
 
 MIN_SIDE = 2.0
@@ -55,6 +57,7 @@ def read_object_boxes(
     category: str | None = None,
     detections: Path | None = None,
     min_score: float = 0.5,
+    need_masks: bool = False,
     strict: bool = False,
 ) -> ObjectBoxes:
     """The objects of a class in a COCO JSON.
@@ -64,6 +67,7 @@ def read_object_boxes(
              category: name of the class; not needed where the file has one.
              detections: COCO results, used in place of the annotations.
              min_score: of a detection; one below is passed over.
+             need_masks: leave out objects without a usable segmentation.
              strict: raise at the first bad row or picture.
     Raises:  DataError: a file cannot be read, it has no such class, its pictures are missing, no
              object is left, or the detections are of other pictures.
@@ -80,8 +84,10 @@ def read_object_boxes(
     report.read = len(rows)
     used = {id_in(row, "image_id") for row in rows}
     looked_at = [row for key, row in images.items() if key in used]
-    left_out = pictures_without_files(looked_at, image_root, report)
+    remedy = "name their folder with --images"
+    left_out = pictures_without_files(looked_at, image_root, report, remedy)
     objects = []
+    seen: set[int] = set()
     for row in rows:
         image_id = id_in(row, "image_id")
         name = f"image {row.get('image_id')}, annotation {row.get('id')}"
@@ -93,6 +99,10 @@ def read_object_boxes(
             report.add("annotation of an unknown image", name)
         elif problem := _box_problem(row.get("bbox"), images[image_id]):
             report.add(problem, f"{name}: {row.get('bbox')}")
+        elif need_masks and (problem := _mask_problem(row, images[image_id])):
+            report.add("annotation without a usable mask", f"{name}: {problem}")
+        elif problem := id_problem(row, seen):
+            report.add(problem, name)
         else:
             objects.append({**row, "image_id": image_id, "category_id": chosen["id"]})
     report.kept = len(objects)
@@ -132,8 +142,9 @@ def _detections(
     rows = read_json(path)
     if not isinstance(rows, list):
         raise DataError(f"{path}: expected COCO results, a list of detections with bbox and score")
-    rows = [row for row in rows if isinstance(row, dict)]
-    of_class = [row for row in rows if id_in(row, "category_id") == category_id]
+    # Numbered by their place in the file, whatever class is looked at.
+    numbered = [{**row, "id": i} for i, row in enumerate(rows, 1) if isinstance(row, dict)]
+    of_class = [row for row in numbered if id_in(row, "category_id") == category_id]
     if not of_class:
         raise DataError(f"{path}: none of its {len(rows)} detections is of category {category_id}")
     known = [row for row in of_class if id_in(row, "image_id") in images]
@@ -144,16 +155,24 @@ def _detections(
             f"image {first}, the data set's first is {next(iter(images), None)}"
         )
     kept = []
-    for number, row in enumerate(of_class, start=1):
+    for row in of_class:
         score = row.get("score")
-        name = f"image {row.get('image_id')}, detection {number}"
+        name = f"image {row.get('image_id')}, detection {row['id']}"
         if not is_number(score):
             report.add("detection without a score", name)
         elif score < min_score:
             report.note(f"score under {min_score:g}", f"{name}: {score:.3g}")
         else:
-            kept.append({**row, "id": number})
+            kept.append(row)
     return kept
+
+
+def _mask_problem(row: Mapping[str, Any], image: Mapping[str, Any]) -> str:
+    try:
+        to_rle(row.get("segmentation") or [], (image["height"], image["width"]))
+    except MaskError as error:
+        return str(error)
+    return ""
 
 
 def _box_problem(box: Any, image: Mapping[str, Any]) -> str | None:

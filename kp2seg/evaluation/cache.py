@@ -30,6 +30,7 @@ detector's own score."""
 
 _PACKAGE = Path(__file__).parents[1]
 # Changing these does not change a prediction.
+_FINDING = ("discovery.py", "geometry.py", "heatmaps.py", "model.py")
 _NOT_PREDICTING = {"evaluation", "report", "zoo"}
 
 
@@ -130,8 +131,10 @@ def make_fingerprint(
 def code_fingerprint() -> str:
     """SHA-256 of the version and of the source that makes predictions (not of the scoring)."""
     digest = hashlib.sha256(keypointnet.__version__.encode())
-    for path in sorted(_PACKAGE.rglob("*.py")):
-        name = path.relative_to(_PACKAGE)
+    finder = Path(keypointnet.__file__).parent  # of models that find the keypoints themselves
+    files = [finder / name for name in _FINDING] + sorted(_PACKAGE.rglob("*.py"))
+    for path in files:
+        name = path.relative_to(finder.parent if path.parent == finder else _PACKAGE)
         if name.parts[0] not in _NOT_PREDICTING:
             digest.update(name.as_posix().encode())
             digest.update(path.read_bytes())

@@ -95,7 +95,7 @@ def cut_objects(
     objects = np.zeros((len(boxes), size, size), np.float32)
     for i, matrix in enumerate(A):
         if masks is None:
-            objects[i] = _box_in_crop(boxes[i], matrix, size)
+            objects[i] = _box_in_crop(_inside(boxes[i], picture.shape[:2]), matrix, size)
         else:
             shown = np.repeat(masks[i][..., None].astype(np.uint8) * 255, 3, axis=-1)
             objects[i] = cut_pictures(shown, matrix[None], size)[0, ..., 0] / np.float32(255)
@@ -128,6 +128,12 @@ def poses_in_picture(
         found.on_object >= finding.min_on_object
     )
     return kpts.numpy() - 0.5, np.where(counts.numpy(), 2, 0)
+
+
+def _inside(box: np.ndarray, size: tuple[int, ...]) -> np.ndarray:
+    """The part of a box (x, y, w, h) that is in a picture of a size (h, w)."""
+    low = box[:2].clip(0, size[::-1])
+    return np.concatenate([low, (box[:2] + box[2:]).clip(0, size[::-1]) - low])
 
 
 def _box_in_crop(box: np.ndarray, A_img2crop: np.ndarray, size: int) -> np.ndarray:

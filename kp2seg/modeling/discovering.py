@@ -109,10 +109,10 @@ class DiscoveringPose2Seg(nn.Module):
         if given is not None and given.get_fields():
             field = next((name for name in BOX_FIELDS if given.has(name)), None)
             if field is None:
-                where = picture.get("file_name", f"image {picture.get('image_id', '?')}")
                 raise ValueError(
-                    f"{where}: its instances have none of the fields {', '.join(BOX_FIELDS)}; "
-                    "objects are looked for in boxes, so give some, or a detector"
+                    f"{_name(picture)}: its instances have none of the fields "
+                    f"{', '.join(BOX_FIELDS)}; objects are looked for in boxes, so give some, or "
+                    "a detector"
                 )
             found.pred_boxes = given.get(field)
             for name in ("scores", "pred_classes"):
@@ -131,6 +131,11 @@ class DiscoveringPose2Seg(nn.Module):
             detected = detected[keep]
             found.pred_boxes, found.scores = detected.pred_boxes, detected.scores
             found.pred_classes = detected.pred_classes
+        elif given is None:
+            raise ValueError(
+                f'{_name(picture)}: neither boxes in its "instances" nor a detector; objects are '
+                "looked for in boxes"
+            )
         else:
             found.pred_boxes = Boxes(torch.zeros(0, 4))
         sides = found.pred_boxes.tensor[:, 2:] - found.pred_boxes.tensor[:, :2]
@@ -154,3 +159,7 @@ class DiscoveringPose2Seg(nn.Module):
         # The field of annotated points, whose codes these have.
         instances.gt_keypoints = points
         return instances
+
+
+def _name(picture: dict[str, Any]) -> str:
+    return str(picture.get("file_name", f"image {picture.get('image_id', '?')}"))

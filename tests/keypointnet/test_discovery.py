@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from keypointnet.discovery import (
+    MAX_PAIR_DISTANCE,
     Discovered,
     connect,
     discover,
@@ -11,6 +12,7 @@ from keypointnet.discovery import (
     keypoint_names,
     left_right_pairs,
     points_in_camera,
+    right_shares,
     split,
 )
 from keypointnet.geometry import project
@@ -43,6 +45,16 @@ def test_pairs_are_found_and_their_sides():
     assert left_right_pairs(found._replace(mirrored_uv=wrong)) == [(0, 3), (4, 1)]
     # Nobody says which side is which: the lower number is called left.
     assert left_right_pairs(found._replace(axis_uv=None)) == [(0, 3), (1, 4)]
+
+
+def test_what_is_far_apart_is_no_pair_and_sides_have_a_share():
+    found = symmetric_finds()
+    pairs = left_right_pairs(found)
+    assert right_shares(found, pairs) == [1.0, 1.0]
+    assert right_shares(found, [(right, left) for left, right in pairs]) == [0.0, 0.0]
+    far = found.mirrored_uv.clone()
+    far[:, [1, 4], 1] += 2 * MAX_PAIR_DISTANCE
+    assert left_right_pairs(found._replace(mirrored_uv=far)) == [(0, 3)]
 
 
 def test_pairs_need_the_mirrored_crops():

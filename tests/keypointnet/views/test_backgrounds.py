@@ -36,7 +36,7 @@ def test_crops_fill_the_picture_whatever_the_source(tmp_path, source):
 
 def test_a_background_that_is_none_is_named(tmp_path):
     (tmp_path / "broken.jpg").write_bytes(b"nothing")
-    with pytest.raises(ValueError, match=r"broken.jpg: the background cannot be read"):
+    with pytest.raises(ValueError, match=r"broken.jpg: cannot be read as a picture"):
         cropped_background(tmp_path / "broken.jpg", SIZE, np.random.default_rng(0))
 
 

@@ -67,6 +67,15 @@ def test_rows_that_are_no_objects_are_counted(data, tmp_path):
         if kind != "crowd":
             with pytest.raises(DataError, match=kind):
                 read(tmp_path, coco, strict=True)
+    for bad_id, kind in (
+        (1, "duplicate annotation id"),
+        (None, "annotation id that is no integer"),
+    ):
+        row = {**data["annotations"][0], "id": bad_id}
+        coco = {**data, "annotations": [*data["annotations"], row]}
+        boxes = read(tmp_path, coco)
+        assert boxes.report.counts == {kind: 1}
+        assert [one["id"] for one in boxes.objects] == [1, 3]
     (tmp_path / "b.png").unlink()
     counts = read(tmp_path, data).report.counts
     assert counts == {"picture missing": 1, "annotation of a picture that was left out": 1}
@@ -95,6 +104,25 @@ def test_a_detectors_boxes(data, tmp_path):
     ):
         with pytest.raises(DataError, match=message):
             read(tmp_path, data, bad)
+
+
+def test_detections_keep_their_numbers_whatever_class_is_looked_at(data, tmp_path):
+    rows = [
+        {"image_id": 1, "category_id": c, "bbox": [0, 0, 9, 9], "score": 0.9} for c in (7, 9, 7, 9)
+    ]
+    for name, expected in (("chair", [1, 3]), ("table", [2, 4])):
+        boxes = read(tmp_path, data, rows, category=name)
+        assert [row["id"] for row in boxes.objects] == expected
+
+
+def test_objects_with_masks_only(data, tmp_path):
+    square = [[1, 2, 31, 2, 31, 22, 1, 22]]
+    data["annotations"][0]["segmentation"] = square
+    boxes = read(tmp_path, data, need_masks=True)
+    assert [row["id"] for row in boxes.objects] == [1]
+    assert boxes.report.counts == {"annotation without a usable mask": 1}
+    data["annotations"][2]["segmentation"] = {"size": [4, 4], "counts": "0"}
+    assert len(read(tmp_path, data, need_masks=True).objects) == 1
 
 
 def test_data_without_the_class(data, tmp_path):

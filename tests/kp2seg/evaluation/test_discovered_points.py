@@ -76,9 +76,8 @@ def test_points_that_stay_in_the_crop(picture, monkeypatch):
     # A unit of (u, v) is half of 1.5 · 40 px, the diagonal 50 px; a chord of 15°.
     chords = [2 * math.sin(math.radians(7.5)) * math.hypot(*uv) * 30 / 50 for uv in fixed.tolist()]
     assert quality.turn == pytest.approx(sum(chords) / 2, rel=1e-6)
-    # They are nearer to each other's mirror image than to their own, so they count as a pair:
-    # (-0.5, 0) and the mirrored (-0.2, 0.4), and the other way round.
-    assert quality.flip == pytest.approx(0.5 * 30 / 50, rel=1e-5)
+    # They are no pair, so each is compared with its own mirror image: 2 |u|.
+    assert quality.flip == pytest.approx((1.0 + 0.4) / 2 * 30 / 50, rel=1e-5)
     assert 0.02 < quality.box < 0.1
 
 

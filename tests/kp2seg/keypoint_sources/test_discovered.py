@@ -43,6 +43,14 @@ def test_a_box_covers_parts_of_pixels():
     np.testing.assert_allclose(rows[rows > 0], [4 * 2 / 3] * 2, rtol=1e-6)
 
 
+def test_nothing_outside_of_the_picture_is_on_an_object():
+    # The box's right half is beyond the picture's edge.
+    crops = cut_objects(np.zeros((40, 60, 3), np.uint8), np.array([[50.0, 10, 20, 20]]), 40, 2.0)
+    expected = np.zeros((40, 40))
+    expected[10:30, 10:20] = 1
+    np.testing.assert_array_equal(crops.objects[0], expected)
+
+
 def test_masks_in_place_of_boxes():
     mask = np.zeros((40, 60), bool)
     mask[10:20, 30:40] = True

@@ -118,7 +118,9 @@ def test_a_detectors_boxes(make, boxed):
     rgb = make(detector=detector, detector_format="RGB")
     rgb([boxed])
     assert torch.equal(detector.seen["image"], boxed["image"])
-    assert len(make()([boxed])[0]["instances"]) == 0  # neither boxes nor a detector
+    with pytest.raises(ValueError, match=r'discs.png: neither boxes in its "instances" nor a det'):
+        make()([boxed])
+    assert len(make()([{**boxed, "instances": Instances((60, 80))}])[0]["instances"]) == 0
 
 
 def test_what_cannot_be(make, make_model, boxed, picture):
