@@ -21,7 +21,6 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 import torch
-from detectron2.data import DatasetCatalog
 
 from keypointnet.command_line import Parser, at_least_one, errors_in_one_line
 from keypointnet.tensor_files import CheckpointError
@@ -188,7 +187,7 @@ def run(args: argparse.Namespace) -> None:
     cache = predictions(args, checkpoint, data, source, out)
     result = evaluate(data.coco, cache.predictions, boundary=args.boundary)
     parts = ranges(args, data, cache)
-    kind = "true keypoints" if args.dataset in DatasetCatalog.list() else "the file's keypoints"
+    kind = "the file's keypoints" if ".json" in args.dataset else "true keypoints"
     if source:
         kind = "detected keypoints"
     if finds_keypoints(checkpoint.config):
