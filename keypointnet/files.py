@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
 import tempfile
@@ -30,3 +31,9 @@ def write_whole(path: Path, data: bytes) -> None:
 def write_json(path: Path, value: Any) -> None:
     """`write_whole` of JSON, indented."""
     write_whole(path, (json.dumps(value, indent=1, ensure_ascii=False) + "\n").encode())
+
+
+def file_sha256(path: Path) -> str:
+    """Hexadecimal SHA-256 of a file, which need not fit into memory. Raises: OSError."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import asdict
 from pathlib import Path
 
@@ -10,6 +9,7 @@ from omegaconf import OmegaConf
 from torch import Tensor
 
 from keypointnet.checkpoints import Checkpoint
+from keypointnet.files import file_sha256
 from kp2seg.checkpoints import SegCheckpoint
 from kp2seg.data.coco_json import read_json
 from kp2seg.data.problems import DataError
@@ -61,6 +61,6 @@ def finding_of_result(path: Path, weights: Path) -> Finding:
     made = made.get("discovery") if isinstance(made, dict) else None
     if not isinstance(made, dict):
         raise DataError(f"{path}: is no result of tools/discover.py")
-    if made.get("sha256") != hashlib.sha256(weights.read_bytes()).hexdigest():
+    if made.get("sha256") != file_sha256(weights):
         raise DataError(f"{path}: was made with other weights than {weights}")
     return Finding(**{name: made[name] for name in vars(Finding())})

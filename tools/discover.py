@@ -15,7 +15,6 @@ needs no network. OUT.png shows some of them.
 from __future__ import annotations
 
 import argparse
-import hashlib
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -26,7 +25,7 @@ import torch
 from keypointnet.checkpoints import read_checkpoint, trained_model
 from keypointnet.command_line import Parser, at_least_one, errors_in_one_line
 from keypointnet.drawing import save_picture
-from keypointnet.files import write_json
+from keypointnet.files import file_sha256, write_json
 from keypointnet.tensor_files import CheckpointError
 from keypointnet.views.cameras import CameraRange
 from kp2seg.command_line import (
@@ -71,7 +70,7 @@ def run(args: argparse.Namespace) -> None:
     images = args.images or dataset.parent / "images"
     finding = finding_of(args)
     check_outputs([out], [weights, dataset, args.detections, args.like])
-    digest = sha256(weights)
+    digest = file_sha256(weights)
     like = None if args.like is None else earlier_category(args.like, digest)
     boxes = read_object_boxes(
         dataset,
@@ -88,8 +87,8 @@ def run(args: argparse.Namespace) -> None:
     size = checkpoint.config.data.image_size
     about = {
         "weights": digest,
-        "dataset": sha256(dataset),
-        "detections": args.detections and sha256(args.detections),
+        "dataset": file_sha256(dataset),
+        "detections": args.detections and file_sha256(args.detections),
         "category": boxes.category["name"],
         "images": str(images.resolve()),
         "context": finding.context,
@@ -125,10 +124,6 @@ def run(args: argparse.Namespace) -> None:
             f"  which is left and which right is told in the same way in only {share:.0%} of the "
             "objects: these are not pictures that the network knows, and its points are guesses"
         )
-
-
-def sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def earlier_category(path: Path, digest: str) -> dict[str, Any]:

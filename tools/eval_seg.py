@@ -13,7 +13,6 @@ and hard ranges are scored from the same predictions.
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 import sys
 from collections.abc import Sequence
@@ -23,6 +22,7 @@ from pathlib import Path
 import torch
 
 from keypointnet.command_line import Parser, at_least_one, errors_in_one_line
+from keypointnet.files import file_sha256
 from keypointnet.tensor_files import CheckpointError
 from kp2seg.build import category_ids, check_keypoints, trained_model
 from kp2seg.checkpoints import SegCheckpoint, read_seg_checkpoint
@@ -105,7 +105,7 @@ def detected(args: argparse.Namespace, data: KeypointData, file: Path) -> PoseTa
     weights = find_weights(args.detector_weights)
     choice = chosen(DETECTED, args.min_score)
     about = {
-        "weights": hashlib.sha256(weights.read_bytes()).hexdigest(),
+        "weights": file_sha256(weights),
         "choice": asdict(choice),
         "pictures": [[row["id"], row["file_name"]] for row in data.coco["images"]],
         "joints": list(data.keypoint_names),

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import keypointnet
-from keypointnet.files import write_whole
+from keypointnet.files import file_sha256, write_whole
 from kp2seg.data.annotations import is_integer, is_number
 from kp2seg.data.coco_json import KeypointData, read_json
 from kp2seg.data.masks import RLE
@@ -118,9 +118,9 @@ def make_fingerprint(
         sorted(image["id"] for image in data.coco["images"]),
         sorted(row["id"] for row in data.coco["annotations"]),
     ]
-    parts = [_file_sha256(path) for path in data.files] + [json.dumps(used)]
+    parts = [file_sha256(path) for path in data.files] + [json.dumps(used)]
     return Fingerprint(
-        weights="none" if weights is None else _file_sha256(Path(weights)),
+        weights="none" if weights is None else file_sha256(Path(weights)),
         annotations=_sha256("\n".join(parts).encode()),
         keypoints=_sha256(keypoints.encode()),
         config=_sha256(config.encode()),
@@ -210,8 +210,3 @@ def _prediction(row: dict[str, Any]) -> Prediction:
 
 def _sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
-
-
-def _file_sha256(path: Path) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -5,13 +5,13 @@ Each file is checked against its SHA-256 before it is read; nothing is downloade
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
 from keypointnet.checkpoints import CheckpointError, load_model
+from keypointnet.files import file_sha256
 from keypointnet.model import KeypointNet
 
 
@@ -55,7 +55,7 @@ def path(name: str) -> Path:
     file = Path(__file__).with_name(entry.file)
     if not file.exists():
         raise CheckpointError(f"{file}: is missing from this installation; install it again")
-    digest = hashlib.sha256(file.read_bytes()).hexdigest()
+    digest = file_sha256(file)
     if digest != entry.sha256:
         raise CheckpointError(
             f"{file}: its SHA-256 is {digest}, not the published {entry.sha256}; the file is cut "
