@@ -141,11 +141,12 @@ def _train(study: Study, name: str, seed: int, folder: Path) -> tuple[Path, list
     store = config.data.test[0]
     held_out = open_models(store.path, store.subset, (config.data.image_size,) * 2)
     last = folder / "checkpoints" / "last.safetensors"
-    if last.exists() and asdict(read_checkpoint(last).config) != asdict(config):
+    there = read_checkpoint(last) if last.exists() else None
+    if there is not None and asdict(there.config) != asdict(config):
         raise ConfigError(
             f"{folder}: holds a run of other settings; choose another folder for the study"
         )
-    if not last.exists() or read_checkpoint(last).step < config.optim.steps:
+    if there is None or there.step < config.optim.steps:
         Trainer(config, resume=True).run()
     return last, held_out
 
