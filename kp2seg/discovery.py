@@ -30,10 +30,7 @@ from keypointnet.drawing import contact_sheet, draw_keypoints
 from keypointnet.files import write_whole
 from keypointnet.model import KeypointNet
 from keypointnet.progress import progress_bar
-from kp2seg.data.image_files import picture_path
-from kp2seg.data.mapper import read_picture
-from kp2seg.data.masks import decode, to_rle
-from kp2seg.data.object_boxes import ObjectBoxes
+from kp2seg.data.object_boxes import ObjectBoxes, object_masks, read_object_picture
 from kp2seg.data.problems import DataError
 from kp2seg.keypoint_sources.discovered import (
     Crops,
@@ -201,15 +198,10 @@ def _crops(
     finding: Finding,
     use_masks: bool,
 ) -> Crops:
-    height, width = image["height"], image["width"]
-    path = picture_path(image_root, image["file_name"], "annotations")
-    picture = read_picture({"file_name": str(path), "height": height, "width": width})
-    masks = None
-    if use_masks:
-        masks = [decode(to_rle(row["segmentation"], (height, width))) > 0 for row in rows]
-    return cut_objects(
-        picture, np.array([row["bbox"] for row in rows]), size, finding.context, masks
-    )
+    picture = read_object_picture(image, image_root)
+    masks = object_masks(image, rows) if use_masks else None
+    boxes = np.array([row["bbox"] for row in rows])
+    return cut_objects(picture, boxes, size, finding.context, masks)
 
 
 def _read_lines(path: Path, about: dict[str, Any]) -> dict[Any, Discovered]:

@@ -24,11 +24,8 @@ from keypointnet.command_line import Parser, errors_in_one_line
 from keypointnet.files import write_json
 from keypointnet.progress import progress_bar
 from keypointnet.tensor_files import CheckpointError
-from kp2seg.command_line import add_finding, add_network, finding_of, network_of
-from kp2seg.data.image_files import picture_path
-from kp2seg.data.mapper import read_picture
-from kp2seg.data.masks import decode, to_rle
-from kp2seg.data.object_boxes import read_object_boxes
+from kp2seg.command_line import add_finding, add_network, check_outputs, finding_of, network_of
+from kp2seg.data.object_boxes import object_masks, read_object_boxes, read_object_picture
 from kp2seg.evaluation.discovered_points import PointQuality, PointQualityMeter
 from kp2seg.lazy_config import choose_device
 
@@ -47,6 +44,7 @@ def main(words: Sequence[str] | None = None) -> None:
     with errors_in_one_line("eval_discovery", CheckpointError, torch.OutOfMemoryError):
         weights, dataset = network_of(args)
         finding = finding_of(args)
+        check_outputs([args.out] if args.out else [], [weights, dataset])
         images = args.images or dataset.parent / "images"
         checkpoint = read_checkpoint(weights)
         model = trained_model(checkpoint, choose_device(args.device))
@@ -54,11 +52,8 @@ def main(words: Sequence[str] | None = None) -> None:
         boxes.report.log()
         meter = PointQualityMeter(model, checkpoint.config.data.image_size, finding, seed=args.seed)
         for image, rows in progress_bar(boxes.by_picture(), desc="look", unit="picture"):
-            size = image["height"], image["width"]
-            path = picture_path(images, image["file_name"], str(dataset))
-            picture = read_picture({"file_name": str(path), "height": size[0], "width": size[1]})
-            masks = [decode(to_rle(row["segmentation"], size)) for row in rows]
-            meter.add(picture, np.array([row["bbox"] for row in rows]), masks)
+            picture = read_object_picture(image, images)
+            meter.add(picture, np.array([row["bbox"] for row in rows]), object_masks(image, rows))
         quality = meter.result()
         if args.out:
             about = {"weights": str(args.model or weights), "dataset": str(dataset)}

@@ -4,10 +4,12 @@ detector's results for its pictures.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from kp2seg.data.annotations import is_number
 from kp2seg.data.coco_json import (
@@ -18,7 +20,9 @@ from kp2seg.data.coco_json import (
     pictures_without_files,
     read_json,
 )
-from kp2seg.data.masks import MaskError, to_rle
+from kp2seg.data.image_files import picture_path
+from kp2seg.data.mapper import read_picture
+from kp2seg.data.masks import MaskError, decode, to_rle
 from kp2seg.data.problems import DataError, Report
 
 MIN_SIDE = 2.0
@@ -116,6 +120,22 @@ def read_object_boxes(
         info={key: coco[key] for key in ("info", "licenses") if key in coco},
         report=report,
     )
+
+
+def read_object_picture(image: Mapping[str, Any], image_root: Path) -> np.ndarray:
+    """The picture of a row of images, (h, w, 3) uint8 RGB.
+
+    Raises:  DataError: it cannot be read, or is of another size than the row says.
+    """
+    path = picture_path(image_root, image["file_name"], "annotations")
+    size = {name: image[name] for name in ("height", "width")}
+    return read_picture({"file_name": str(path), **size})
+
+
+def object_masks(image: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> list[np.ndarray]:
+    """(h, w) bool of each object of a picture. Raises: MaskError: one has no usable mask."""
+    size = (image["height"], image["width"])
+    return [decode(to_rle(row["segmentation"], size)).astype(bool) for row in rows]
 
 
 def _category(rows: list[Any], wanted: str | None, where: str) -> dict[str, Any]:

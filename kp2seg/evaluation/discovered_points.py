@@ -140,4 +140,4 @@ def _in_mask(points: np.ndarray, mask: np.ndarray) -> np.ndarray:
     h, w = mask.shape
     x, y = points.round().astype(int).T
     there = (x >= 0) & (x < w) & (y >= 0) & (y < h)
-    return np.asarray(there & mask[y.clip(0, h - 1), x.clip(0, w - 1)].astype(bool))
+    return np.asarray(there & mask[y.clip(0, h - 1), x.clip(0, w - 1)])
