@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from pathlib import Path
 
 from omegaconf import OmegaConf
 from torch import Tensor
 
 from keypointnet.checkpoints import Checkpoint
-from keypointnet.files import file_sha256
 from kp2seg.checkpoints import SegCheckpoint
-from kp2seg.data.coco_json import read_json
-from kp2seg.data.problems import DataError
 from kp2seg.keypoint_sources.discovered import Finding
 from kp2seg.lazy_config import SegConfigError, has_templates
 
@@ -49,18 +45,3 @@ def bundled(
     weights = {f"keypointnet.{name}": value for name, value in finder.weights.items()}
     weights |= {f"segmenter.{name}": value for name, value in segmenter.weights.items()}
     return weights, OmegaConf.to_yaml(OmegaConf.create({"model": model}))
-
-
-def finding_of_result(path: Path, weights: Path) -> Finding:
-    """The settings with which tools/discover.py made a result.
-
-    Args:    path: the result.  weights: of the KeypointNet that it should be of.
-    Raises:  DataError: it is no such result, or of other weights.
-    """
-    made = read_json(path)
-    made = made.get("discovery") if isinstance(made, dict) else None
-    if not isinstance(made, dict):
-        raise DataError(f"{path}: is no result of tools/discover.py")
-    if made.get("sha256") != file_sha256(weights):
-        raise DataError(f"{path}: was made with other weights than {weights}")
-    return Finding(**{name: made[name] for name in vars(Finding())})

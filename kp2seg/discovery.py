@@ -1,21 +1,19 @@
 """A data set's objects → their discovered keypoints, as COCO keypoint JSON.
 
-N keypoints, P objects of a picture. What the network says is kept in a file of a line for each
-object while the work goes on, so a run that was stopped goes on, and other thresholds need no
-network.
+N keypoints, P objects of a picture.
 """
 
 from __future__ import annotations
 
-import json
-import logging
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 
+from keypointnet.checkpoints import read_checkpoint, trained_model
 from keypointnet.discovery import (
     Discovered,
     connect,
@@ -24,76 +22,126 @@ from keypointnet.discovery import (
     left_right_pairs,
     points_in_camera,
     right_shares,
-    split,
 )
 from keypointnet.drawing import contact_sheet, draw_keypoints
-from keypointnet.files import write_whole
-from keypointnet.model import KeypointNet
-from keypointnet.progress import progress_bar
-from kp2seg.data.object_boxes import ObjectBoxes, object_masks, read_object_picture
+from keypointnet.files import file_sha256, write_json
+from keypointnet.views.cameras import CameraRange
+from kp2seg.data.coco_json import check_lists, read_json
+from kp2seg.data.object_boxes import (
+    ObjectBoxes,
+    read_object_boxes,
+)
 from kp2seg.data.problems import DataError
+from kp2seg.discovery_answers import look_at_objects, object_crops
 from kp2seg.keypoint_sources.discovered import (
-    Crops,
     Finding,
     crop_matrices,
-    cut_objects,
-    find_keypoints,
-    join_crops,
     poses_in_picture,
 )
 from kp2seg.keypoint_sources.layouts import flip_pairs
 
-logger = logging.getLogger(__name__)
 
-_DIGITS = 5
-"""Of numbers in the file of lines: of a crop of 256 px, 1e-3 px."""
+class DiscoveredPoints(NamedTuple):
+    """The keypoints of a data set's objects.
 
-
-def look_at_objects(
-    model: KeypointNet,
-    size: int,
-    boxes: ObjectBoxes,
-    image_root: Path,
-    finding: Finding,
-    lines: Path,
-    about: dict[str, Any],
-    *,
-    batch: int = 32,
-    use_masks: bool = False,
-) -> dict[Any, Discovered]:
-    """The network's answers for every object, looked up in a file where it has them.
-
-    Args:    size: px of the crops, the network's.  lines: the file, made if it is missing.
-             about: what the answers depend on (weights, settings); a file of others is an error.
-             batch: objects that are seen at once.
-             use_masks: the objects' own masks say what is on an object, in place of their boxes.
-    Returns: annotation id → its answer (P = 1).
-    Raises:  DataError: the file is of something else, or a picture cannot be read.
+    result:  COCO keypoint JSON, as it was written.
+    answers: annotation id → what the network said of it.  boxes: the objects.
+    size:    px of the crops.
     """
-    answers = _read_lines(lines, about)
-    todo = [
-        (image, rows)
-        for image, rows in boxes.by_picture()
-        if not all(row["id"] in answers for row in rows)
-    ]
-    waiting: list[tuple[list[int], Crops]] = []
-    bar = progress_bar(todo, desc="discover", unit="picture")
-    with open(lines, "a", encoding="utf-8") as file:
-        for number, (image, rows) in enumerate(bar, start=1):
-            crops = _crops(image, rows, size, image_root, finding, use_masks)
-            waiting.append(([row["id"] for row in rows], crops))
-            if number == len(todo) or sum(len(ids) for ids, _ in waiting) >= batch:
-                joined = join_crops([crops for _, crops in waiting])
-                found = find_keypoints(model, joined, mirrored=True)
-                ids = [row_id for ids, _ in waiting for row_id in ids]
-                for row_id, one in zip(ids, map(_as_lists, split(found)), strict=True):
-                    if row_id in answers:  # another object of its picture was to be looked at again
-                        continue
-                    file.write(json.dumps({"id": row_id, **one}) + "\n")
-                    answers[row_id] = _from_lists(one)  # the same now as when it is read
-                file.flush()
-                waiting = []
-    return answers
+
+    result: dict[str, Any]
+    answers: dict[Any, Discovered]
+    boxes: ObjectBoxes
+    size: int
+
+
+def discover_dataset(
+    weights: Path,
+    dataset: Path,
+    images: Path,
+    out: Path,
+    finding: Finding,
+    *,
+    name: str | None = None,
+    category: str | None = None,
+    detections: Path | None = None,
+    min_score: float = 0.5,
+    like: Path | None = None,
+    fov_deg: float = CameraRange().fov_deg,
+    use_masks: bool = False,
+    strict: bool = False,
+    batch: int = 32,
+    device: str | torch.device = "cpu",
+) -> DiscoveredPoints:
+    """Finds and writes the keypoints of every object of a data set.
+
+    The network's answers are kept beside `out`, in a file of lines: see `look_at_objects`.
+
+    Args:    weights: checkpoint of a KeypointNet.  name: what the result calls it (the path).
+             dataset, images, category, detections, min_score, strict: see `read_object_boxes`.
+             like: an earlier result of the same weights, whose names are taken.
+             fov_deg, use_masks, batch: see `keypoint_json` and `look_at_objects`.
+    Raises:  DataError, CheckpointError, ValueError: what is wrong is named.
+    """
+    digest = file_sha256(weights)
+    names = None if like is None else earlier_result(like, weights)[0]
+    boxes = read_object_boxes(
+        dataset,
+        images,
+        category=category,
+        detections=detections,
+        min_score=min_score,
+        need_masks=use_masks,
+        strict=strict,
+    )
+    boxes.report.log()
+    checkpoint = read_checkpoint(weights)
+    model = trained_model(checkpoint, device)
+    size = checkpoint.config.data.image_size
+    about = {
+        "weights": digest,
+        "dataset": file_sha256(dataset),
+        "detections": detections and file_sha256(detections),
+        "category": boxes.category["name"],
+        "images": str(images.resolve()),
+        "context": finding.context,
+        "masks": use_masks,
+    }
+    answers = look_at_objects(
+        model,
+        size,
+        boxes,
+        images,
+        finding,
+        out.with_suffix(".answers.jsonl"),
+        about,
+        batch=batch,
+        use_masks=use_masks,
+    )
+    result = keypoint_json(boxes, answers, size, finding, fov_deg, names)
+    result["discovery"] = {"weights": name or str(weights), "sha256": digest, **asdict(finding)}
+    write_json(out, result)
+    return DiscoveredPoints(result, answers, boxes, size)
+
+
+def earlier_result(path: Path, weights: Path) -> tuple[dict[str, Any], Finding]:
+    """The category of a result, and the settings that it was made with.
+
+    Args:    weights: of the KeypointNet that it should be of.
+    Raises:  DataError: it is no result of `discover_dataset`, or of other weights.
+    """
+    earlier = read_json(path)
+    made = earlier.get("discovery") if isinstance(earlier, dict) else None
+    if not isinstance(made, dict):
+        raise DataError(f"{path}: is no result of tools/discover.py")
+    check_lists(earlier, str(path))
+    if made.get("sha256") != file_sha256(weights):
+        raise DataError(
+            f"{path}: was made with other weights than {weights}, so its names mean other points"
+        )
+    finding = Finding(**{name: made[name] for name in vars(Finding())})
+    category: dict[str, Any] = earlier["categories"][0]
+    return category, finding
 
 
 def keypoint_json(
@@ -183,74 +231,9 @@ def drawn_crops(
     images = {image["id"]: image for image in boxes.images}
     drawn = []
     for row in rows:
-        crop = _crops(images[row["image_id"]], [row], size, image_root, finding, False).pictures[0]
+        crops = object_crops(images[row["image_id"]], [row], size, image_root, finding)
+        crop = crops.pictures[0]
         opaque = np.dstack([crop, np.full(crop.shape[:2], 255, np.uint8)])
         uv = answers[row["id"]].uvz[0, :, :2]
         drawn.append(draw_keypoints(opaque, uv, scale=max(1, round(192 / size))))
     return contact_sheet(drawn, min(columns, len(drawn)))
-
-
-def _crops(
-    image: dict[str, Any],
-    rows: Sequence[dict[str, Any]],
-    size: int,
-    image_root: Path,
-    finding: Finding,
-    use_masks: bool,
-) -> Crops:
-    picture = read_object_picture(image, image_root)
-    masks = object_masks(image, rows) if use_masks else None
-    boxes = np.array([row["bbox"] for row in rows])
-    return cut_objects(picture, boxes, size, finding.context, masks)
-
-
-def _read_lines(path: Path, about: dict[str, Any]) -> dict[Any, Discovered]:
-    """The answers of a file; a new one gets its first line, which says what they depend on.
-
-    Lines that were damaged, such as one that was being written when a run was killed, are taken out
-    of the file, and their objects are looked at again.
-    """
-    lines = []
-    if path.exists():
-        lines = path.read_text(encoding="utf-8", errors="replace").split("\n")
-    if len(lines) < 2:  # new, or killed before its first line was whole
-        write_whole(path, (json.dumps(about) + "\n").encode())
-        return {}
-    try:
-        there = json.loads(lines[0])
-        other = sorted(key for key in {*there, *about} if there.get(key) != about.get(key))
-    except (ValueError, TypeError, AttributeError):
-        raise DataError(f"{path}: is no file of answers; delete it, or name another OUT") from None
-    if other:
-        raise DataError(
-            f"{path}: was made with another {', '.join(other)}; delete it, or name another OUT"
-        )
-    answers, good = {}, [lines[0]]
-    for line in lines[1:]:
-        try:
-            row = json.loads(line)
-            row_id = row.pop("id")
-            answers[row_id] = _from_lists(row)
-        except (ValueError, TypeError, KeyError, AttributeError):
-            continue
-        good.append(line)
-    if [*good, ""] != lines:
-        damaged = len(list(filter(None, lines))) - len(good)
-        logger.warning("%s: %d damaged lines are left out", path, damaged)
-        write_whole(path, ("\n".join(good) + "\n").encode())
-    return answers
-
-
-def _as_lists(one: Discovered) -> dict[str, Any]:
-    return {
-        name: None if value is None else value[0].double().round(decimals=_DIGITS).tolist()
-        for name, value in one._asdict().items()
-    }
-
-
-def _from_lists(row: dict[str, Any]) -> Discovered:
-    columns: dict[str, Any] = {
-        name: None if value is None else torch.tensor(value).unsqueeze(0)
-        for name, value in row.items()
-    }
-    return Discovered(**columns)

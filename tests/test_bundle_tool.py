@@ -56,13 +56,17 @@ def test_settings_come_from_the_points(tool, parts, tmp_path):
     points, out = tmp_path / "points.json", tmp_path / "both.safetensors"
     made = {"context": 1.7, "min_confidence": 0.25, "min_on_object": 0.75}
     made["sha256"] = hashlib.sha256(finder.read_bytes()).hexdigest()
-    points.write_text(json.dumps({"discovery": made}))
+    lists = {"images": [], "annotations": [], "categories": [{"keypoints": []}]}
+    points.write_text(json.dumps({**lists, "discovery": made}))
     words = [str(finder), str(masks), str(out), "--points", str(points)]
     tool.main(words)
     model = OmegaConf.create(read_seg_checkpoint(out).config).model
     assert (model.context, model.min_confidence, model.min_on_object) == (1.7, 0.25, 0.75)
     for change, message in (
-        ({"discovery": {**made, "sha256": "0"}}, "points.json: was made with other weights than"),
+        (
+            {**lists, "discovery": {**made, "sha256": "0"}},
+            "points.json: was made with other weights than",
+        ),
         ({"images": []}, "points.json: is no result of tools/discover.py"),
     ):
         points.write_text(json.dumps(change))

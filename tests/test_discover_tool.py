@@ -10,7 +10,7 @@ import torch
 
 from keypointnet.checkpoints import build_model, save_checkpoint
 from keypointnet.config import load_config
-from kp2seg import discovery
+from kp2seg import discovery_answers
 from kp2seg.data.coco_json import check_coco
 from kp2seg.template_poses import read_poses
 
@@ -97,7 +97,7 @@ def test_a_stopped_run_goes_on(tool, checkpoint, dataset, tmp_path, monkeypatch,
     words = [str(checkpoint), str(dataset)]
     tool.main([*words, str(tmp_path / "whole.json"), "--batch", "1"])
     seen = []
-    look = discovery.find_keypoints
+    look = discovery_answers.find_keypoints
 
     def stop_at_the_second(model, crops, **options):
         seen.append(len(crops.pictures))
@@ -105,7 +105,7 @@ def test_a_stopped_run_goes_on(tool, checkpoint, dataset, tmp_path, monkeypatch,
             raise KeyboardInterrupt
         return look(model, crops, **options)
 
-    monkeypatch.setattr(discovery, "find_keypoints", stop_at_the_second)
+    monkeypatch.setattr(discovery_answers, "find_keypoints", stop_at_the_second)
     out = tmp_path / "points.json"
     with pytest.raises(SystemExit) as stopped:
         tool.main([*words, str(out), "--batch", "1"])
@@ -206,7 +206,9 @@ def test_names_of_another_network_are_refused(tool, checkpoint, dataset, tmp_pat
     other = json.loads(first.read_text())
     other["discovery"]["sha256"] = "0"
     first.write_text(json.dumps(other))
-    with pytest.raises(SystemExit, match=r"first.json: is no result of these weights, so its na"):
+    with pytest.raises(
+        SystemExit, match=r"first.json: was made with other weights .*, so its names"
+    ):
         tool.main([str(checkpoint), str(dataset), str(second), "--like", str(first)])
     assert not second.with_suffix(".answers.jsonl").exists()
 

@@ -17,9 +17,10 @@ from keypointnet.checkpoints import read_checkpoint
 from keypointnet.command_line import Parser, errors_in_one_line
 from keypointnet.tensor_files import CheckpointError
 from kp2seg.build import trained_model
-from kp2seg.bundle import bundled, finding_of_result
+from kp2seg.bundle import bundled
 from kp2seg.checkpoints import SegCheckpoint, read_seg_checkpoint, save_seg_checkpoint
 from kp2seg.command_line import add_finding, check_outputs, finding_of
+from kp2seg.discovery import earlier_result
 
 
 def main(words: Sequence[str] | None = None) -> None:
@@ -38,7 +39,7 @@ def main(words: Sequence[str] | None = None) -> None:
         parts = read_checkpoint(args.keypointnet), read_seg_checkpoint(args.masks)
         finding = finding_of(args)
         if args.points is not None:
-            finding = finding_of_result(args.points, args.keypointnet)
+            finding = earlier_result(args.points, args.keypointnet)[1]
         weights, config = bundled(*parts, finding)
         groups = {"model": weights}
         # What cannot be used replaces nothing.

@@ -16,16 +16,12 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import torch
 
-from keypointnet.checkpoints import read_checkpoint, trained_model
 from keypointnet.command_line import Parser, at_least_one, errors_in_one_line
 from keypointnet.drawing import save_picture
-from keypointnet.files import file_sha256, write_json
 from keypointnet.tensor_files import CheckpointError
 from keypointnet.views.cameras import CameraRange
 from kp2seg.command_line import (
@@ -35,10 +31,7 @@ from kp2seg.command_line import (
     finding_of,
     network_of,
 )
-from kp2seg.data.coco_json import check_lists, read_json
-from kp2seg.data.object_boxes import read_object_boxes
-from kp2seg.data.problems import DataError
-from kp2seg.discovery import drawn_crops, keypoint_json, look_at_objects, sides_agree
+from kp2seg.discovery import discover_dataset, drawn_crops, sides_agree
 from kp2seg.lazy_config import choose_device
 
 
@@ -70,48 +63,24 @@ def run(args: argparse.Namespace) -> None:
     images = args.images or dataset.parent / "images"
     finding = finding_of(args)
     check_outputs([out], [weights, dataset, args.detections, args.like])
-    digest = file_sha256(weights)
-    like = None if args.like is None else earlier_category(args.like, digest)
-    boxes = read_object_boxes(
+    found = discover_dataset(
+        weights,
         dataset,
         images,
+        out,
+        finding,
+        name=args.model,
         category=args.category,
         detections=args.detections,
         min_score=args.min_score,
-        need_masks=args.masks,
-        strict=args.strict,
-    )
-    boxes.report.log()
-    checkpoint = read_checkpoint(weights)
-    model = trained_model(checkpoint, choose_device(args.device))
-    size = checkpoint.config.data.image_size
-    about = {
-        "weights": digest,
-        "dataset": file_sha256(dataset),
-        "detections": args.detections and file_sha256(args.detections),
-        "category": boxes.category["name"],
-        "images": str(images.resolve()),
-        "context": finding.context,
-        "masks": args.masks,
-    }
-    answers = look_at_objects(
-        model,
-        size,
-        boxes,
-        images,
-        finding,
-        out.with_suffix(".answers.jsonl"),
-        about,
-        batch=args.batch,
+        like=args.like,
+        fov_deg=args.fov,
         use_masks=args.masks,
+        strict=args.strict,
+        batch=args.batch,
+        device=choose_device(args.device),
     )
-    result = keypoint_json(boxes, answers, size, finding, args.fov, like)
-    result["discovery"] = {
-        "weights": str(args.model or weights),
-        "sha256": digest,
-        **asdict(finding),
-    }
-    write_json(out, result)
+    result, answers, boxes, size = found
     save_picture(out.with_suffix(".png"), drawn_crops(boxes, answers, size, images, finding))
     (category,) = result["categories"]
     n = len(result["annotations"])
@@ -124,16 +93,6 @@ def run(args: argparse.Namespace) -> None:
             f"  which is left and which right is told in the same way in only {share:.0%} of the "
             "objects: these are not pictures that the network knows, and its points are guesses"
         )
-
-
-def earlier_category(path: Path, digest: str) -> dict[str, Any]:
-    """The category of an earlier result. Raises: DataError: it is of another network."""
-    earlier = read_json(path)
-    check_lists(earlier, str(path))
-    if earlier.get("discovery", {}).get("sha256") != digest:
-        raise DataError(f"{path}: is no result of these weights, so its names mean other points")
-    category: dict[str, Any] = earlier["categories"][0]
-    return category
 
 
 def main(words: Sequence[str] | None = None) -> None:
