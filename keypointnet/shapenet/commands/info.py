@@ -1,0 +1,39 @@
+"""Says what a collection of models holds: files, sizes, how many can be read."""
+
+from __future__ import annotations
+
+import argparse
+from collections import Counter
+from pathlib import Path
+
+from keypointnet.progress import progress_bar
+from keypointnet.shapenet.models import ModelError, find_models, load_model
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """MODELS."""
+    parser.add_argument("models", type=Path, help="a ShapeNetCore tree, or a folder of meshes")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Reads every model. Returns 1 where none can be read."""
+    refs = find_models(args.models)
+    kinds = Counter(ref.path.suffix.lower() for ref in refs)
+    faces, notes, broken = [], Counter[str](), []
+    for ref in progress_bar(refs, desc="read", unit="model"):
+        try:
+            model = load_model(ref)
+        except ModelError as error:
+            broken.append(str(error))
+            continue
+        faces.append(sum(len(mesh.faces) for mesh in model.meshes))
+        notes.update(bool(model.notes) * ["repaired"])
+    found = ", ".join(f"{n} {kind}" for kind, n in kinds.most_common())
+    print(f"{args.models}: {len(refs)} models ({found})")
+    print(f"  can be read: {len(faces)}, of these repaired: {notes['repaired']}")
+    if faces:
+        faces.sort()
+        print(f"  faces: {faces[0]} to {faces[-1]}, median {faces[len(faces) // 2]}")
+    for line in broken:
+        print(f"  {line}")
+    return 0 if faces else 1
