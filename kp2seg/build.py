@@ -31,7 +31,9 @@ from kp2seg.lazy_config import (
     model_from_text,
 )
 from kp2seg.modeling.folding import fold_batch_norms
+from kp2seg.modeling.meta_arch import skeleton_channels
 from kp2seg.prediction import predict_dataset
+from kp2seg.template_files import load_templates
 from kp2seg.training import SegTrainer
 
 _SHEET_PICTURES = 8
@@ -76,11 +78,14 @@ def build_trainer(config: DictConfig, *, strict: bool = False) -> SegTrainer:
 def build_model(config: DictConfig) -> nn.Module:
     """The untrained model of a configuration, on the run's device.
 
+    A mask head's in_channels of null becomes, in the configuration too, what it has to be.
+
     Raises: SegConfigError: arguments that do not fit.
     """
     device = choose_device(config.train.device)
     if device.type == "cuda" and device.index is None:
         device = torch.device("cuda", comm.get_local_rank())
+    _count_channels(config.model)
     torch.manual_seed(config.train.seed)
     model: nn.Module = make(config.model, "model")
     model.to(device)
@@ -223,6 +228,15 @@ def _predict_one(model: nn.Module) -> None:
     people = detected_instances([Pose(points, np.full(n_keypoints, 2))], size, n_keypoints)
     people.gt_boxes = Boxes(torch.tensor([[8.0, 8, 56, 56]]))  # of models that find keypoints
     model([{"image": torch.zeros(3, *size, dtype=torch.uint8), "instances": people}])
+
+
+def _count_channels(section: DictConfig) -> None:
+    """Sets the in_channels of a mask head that are null."""
+    if "mask_head" in section and section.mask_head.get("in_channels", 0) is None:
+        channels = make(section.aligner, "model.aligner").channels
+        if section.get("skeleton", True):
+            channels += skeleton_channels(load_templates(section.templates))
+        section.mask_head.in_channels = channels
 
 
 def _check_counts(config: DictConfig) -> None:

@@ -100,23 +100,23 @@ def mask_sheet(
         rgb = np.ascontiguousarray(picture["image"].permute(1, 2, 0).numpy())
         for mask, points in zip(instances.pred_masks, instances.pred_keypoints, strict=True):
             one = draw_people(rgb, mask[None].numpy(), points[None].numpy(), connections)
-            tiles.append(_cut_out(one, points.numpy()))
+            tiles.append(cut_out_object(one, points.numpy(), _TILE_PX))
     if not tiles:
         tiles = [np.full((_TILE_PX, _TILE_PX, 3), BACKGROUND, np.uint8)]
     return contact_sheet(tiles[:people], columns=min(_COLUMNS, len(tiles)))
 
 
-def _cut_out(picture: np.ndarray, points: np.ndarray) -> np.ndarray:
-    """The square around a pose, half as large again, as a tile."""
+def cut_out_object(picture: np.ndarray, points: np.ndarray, side: int) -> np.ndarray:
+    """The square around a pose (K, 3), half as large again, as a tile (side, side, 3)."""
     h, w = picture.shape[:2]
     seen = points[points[:, 2] > 0, :2]
     low, high = (seen.min(0), seen.max(0)) if len(seen) else (np.zeros(2), np.array([w, h]))
-    side = max(1.5 * float((high - low).max()), 16.0)
-    scale = _TILE_PX / side
-    x, y = (low + high) / 2 - side / 2
+    extent = max(1.5 * float((high - low).max()), 16.0)
+    scale = side / extent
+    x, y = (low + high) / 2 - extent / 2
     # cv2 has pixel i at i.
     A = np.array([[scale, 0, -scale * x], [0, scale, -scale * y]])
     A[:, 2] += 0.5 * scale - 0.5
     flags = cv2.INTER_LINEAR if scale > 1 else cv2.INTER_AREA
-    tile = cv2.warpAffine(picture, A, (_TILE_PX, _TILE_PX), flags=flags, borderValue=BACKGROUND)
+    tile = cv2.warpAffine(picture, A, (side, side), flags=flags, borderValue=BACKGROUND)
     return np.asarray(tile)

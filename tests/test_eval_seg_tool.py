@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from keypointnet.tensor_files import write_tensors
+from kp2seg import prediction_cache
 from kp2seg.build import build_model
 from kp2seg.checkpoints import save_seg_checkpoint
 from kp2seg.data.catalog import read_dataset
@@ -52,7 +53,7 @@ def test_both_score_modes_then_the_cache_alone(tool, weights, tmp_path, capsys, 
     assert (document["dataset"], document["keypoints"]) == ("cocopersons_val", "true keypoints")
     assert (document["matched"], document["missing"]) == (3, 0)
 
-    monkeypatch.setattr(tool, "predict_dataset", None)  # not called again
+    monkeypatch.setattr(prediction_cache, "predict_dataset", None)  # not called again
     tool.main([str(path), "--boundary", "--device", "cpu", "--batch", "1"])
     assert capsys.readouterr().out == printed
 

@@ -13,7 +13,6 @@ and hard ranges are scored from the same predictions.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, replace
@@ -24,23 +23,14 @@ import torch
 from keypointnet.command_line import Parser, at_least_one, errors_in_one_line
 from keypointnet.files import file_sha256
 from keypointnet.tensor_files import CheckpointError
-from kp2seg.build import category_ids, check_keypoints, trained_model
-from kp2seg.checkpoints import SegCheckpoint, read_seg_checkpoint
-from kp2seg.data.catalog import dataset_dicts, read_dataset, short_name
+from kp2seg.checkpoints import read_seg_checkpoint
+from kp2seg.data.catalog import read_dataset, short_name
 from kp2seg.data.coco_json import KeypointData
-from kp2seg.data.mapper import PoseMapper
 from kp2seg.data.problems import DataError
-from kp2seg.evaluation.cache import (
-    Cache,
-    StaleCacheError,
-    make_fingerprint,
-    read_cache,
-    write_cache,
-)
+from kp2seg.evaluation.cache import Cache, StaleCacheError
 from kp2seg.evaluation.evaluate import Evaluation, evaluate
 from kp2seg.evaluation.subsets import restrict, with_pictures_of
 from kp2seg.evaluation.tables import markdown_table, table_rows, write_evaluation
-from kp2seg.keypoint_sources.annotated import annotated_poses
 from kp2seg.keypoint_sources.keypoint_rcnn import (
     DETECTED,
     KeypointRCNN,
@@ -50,7 +40,7 @@ from kp2seg.keypoint_sources.keypoint_rcnn import (
 from kp2seg.keypoint_sources.poses import PoseTable, keep_poses, kept_poses
 from kp2seg.keypoint_sources.results import Choice, read_results
 from kp2seg.lazy_config import choose_device, finds_keypoints, has_templates
-from kp2seg.prediction import predict_dataset
+from kp2seg.prediction_cache import cached_predictions
 
 
 def parse(words: Sequence[str] | None) -> argparse.Namespace:
@@ -123,42 +113,6 @@ def chosen(choice: Choice, min_score: float | None) -> Choice:
     return choice if min_score is None else replace(choice, min_score=min_score)
 
 
-def predictions(
-    args: argparse.Namespace,
-    checkpoint: SegCheckpoint,
-    data: KeypointData,
-    source: PoseTable | None,
-    out: Path,
-) -> Cache:
-    device = choose_device(args.device)
-    poses = source or annotated_poses(data.coco, args.dataset)
-    settings = {"model": checkpoint.config, "amp": args.amp, "device": device.type}
-    fingerprint = make_fingerprint(args.weights, data, poses.fingerprint, json.dumps(settings))
-    file = out / f"{short_name(args.dataset)}.predictions.json"
-    if args.again or not file.exists():
-        model = trained_model(checkpoint, device)
-        for network in (model, getattr(model, "segmenter", None)):
-            if hasattr(network, "people_chunk"):
-                network.people_chunk = args.chunk
-        check_keypoints(model, data, args.dataset)
-        rows = predict_dataset(
-            model,
-            dataset_dicts(data),
-            PoseMapper(data.keypoint_names, source=source),
-            category_ids=category_ids(data.coco),
-            pictures_per_batch=args.batch,
-            workers=args.workers,
-            amp=args.amp,
-            progress=True,
-        )
-        out.mkdir(parents=True, exist_ok=True)
-        write_cache(file, args.dataset, rows, fingerprint)
-    try:
-        return read_cache(file, fingerprint)
-    except StaleCacheError as error:
-        raise StaleCacheError(f"{error} (--again, --out)") from error
-
-
 def ranges(args: argparse.Namespace, data: KeypointData, cache: Cache) -> dict[str, Evaluation]:
     """OCHuman's moderate and hard people, where their files exist."""
     scored = {}
@@ -184,7 +138,24 @@ def run(args: argparse.Namespace) -> None:
     data = read_dataset(args.dataset, strict=args.strict)
     checkpoint = read_seg_checkpoint(args.weights)
     source = keypoints(args, data, out)
-    cache = predictions(args, checkpoint, data, source, out)
+    file = out / f"{short_name(args.dataset)}.predictions.json"
+    try:
+        cache = cached_predictions(
+            args.weights,
+            args.dataset,
+            data,
+            file,
+            source=source,
+            device=args.device,
+            amp=args.amp,
+            batch=args.batch,
+            chunk=args.chunk,
+            workers=args.workers,
+            again=args.again,
+            progress=True,
+        )
+    except StaleCacheError as error:
+        raise StaleCacheError(f"{error} (--again, --out)") from error
     result = evaluate(data.coco, cache.predictions, boundary=args.boundary)
     parts = ranges(args, data, cache)
     kind = "the file's keypoints" if ".json" in args.dataset else "true keypoints"

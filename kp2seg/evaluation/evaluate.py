@@ -97,15 +97,28 @@ def evaluate(
 def matched_iou(
     coco: Mapping[str, Any], predictions: Sequence[Prediction], *, boundary: bool = False
 ) -> MatchedIoU:
-    """Mean IoU of predictions with their own annotations.
+    """Mean IoU of predictions with their own annotations. Raises: ValueError: as `own_truths`."""
+    pairs = own_truths(coco, predictions)
+    ious = [mask_iou(row.segmentation, truth) for row, truth in pairs]
+    boundary_mean = None
+    if boundary and pairs:
+        boundary_mean = _mean(
+            [mask_iou(boundary_rle(row.segmentation), boundary_rle(truth)) for row, truth in pairs]
+        )
+    return MatchedIoU(_mean(ious), boundary_mean, len(ious), len(coco["annotations"]) - len(pairs))
+
+
+def own_truths(
+    coco: Mapping[str, Any], predictions: Sequence[Prediction]
+) -> list[tuple[Prediction, RLE]]:
+    """The predictions that name an annotation, each with that annotation's mask.
 
     Raises:  ValueError: a prediction of an unknown annotation or of another picture's, or two of
              one (the row is named).
     """
     sizes = {image["id"]: (image["height"], image["width"]) for image in coco["images"]}
     annotations = {row["id"]: row for row in coco["annotations"]}
-    ious: list[float] = []
-    boundary_ious: list[float] = []
+    pairs: list[tuple[Prediction, RLE]] = []
     seen: set[int] = set()
     for number, row in enumerate(predictions):
         if row.annotation_id is None:
@@ -117,16 +130,12 @@ def matched_iou(
         if row.annotation_id in seen:
             raise ValueError(f"{name}: a second prediction for it; expected one for each")
         seen.add(row.annotation_id)
-        truth = to_rle(annotation["segmentation"], sizes[row.image_id])
-        ious.append(_iou(row.segmentation, truth))
-        if boundary:
-            boundary_ious.append(_iou(boundary_rle(row.segmentation), boundary_rle(truth)))
-    missing = len(annotations) - len(seen)
-    boundary_mean = _mean(boundary_ious) if boundary and boundary_ious else None
-    return MatchedIoU(_mean(ious), boundary_mean, len(ious), missing)
+        pairs.append((row, to_rle(annotation["segmentation"], sizes[row.image_id])))
+    return pairs
 
 
-def _iou(first: RLE, second: RLE) -> float:
+def mask_iou(first: RLE, second: RLE) -> float:
+    """IoU of two masks of one size."""
     return float(mask_api.iou([first], [second], [0])[0, 0])
 
 

@@ -60,7 +60,7 @@ class Aligner(nn.Module):
     Args:    backbone: a Detectron2 backbone.  in_feature: its level to use.
              pixel_mean, pixel_std: of each colour channel, for values of 0 to 255.
              convention: where pixels lie, see `kp2seg.affine.Convention`.
-             matching, transform, region_scale, fallback: see `match_regions`.
+             matching, transform, region_scale, fallback, box_expand: see `match_regions`.
              jitter: {"angle_deg", "scale", "shift"} of `random_jitter` in training; None for none.
     Raises:  ValueError: the backbone lacks the level, or an unknown choice.
     """
@@ -80,6 +80,7 @@ class Aligner(nn.Module):
         transform: Transform = "similarity",
         region_scale: float = 1.0,
         fallback: Fallback = "whole",
+        box_expand: float = 1.7,
         jitter: dict[str, object] | None = None,
     ) -> None:
         super().__init__()
@@ -101,6 +102,7 @@ class Aligner(nn.Module):
             "transform": transform,
             "region_scale": region_scale,
             "fallback": fallback,
+            "box_expand": box_expand,
         }
         self.jitter = jitter
         if jitter is not None:

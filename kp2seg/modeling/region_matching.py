@@ -6,6 +6,7 @@ P people; matrices as in `kp2seg.affine`. The aligned frame is h x w px.
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import Literal, get_args
 
 import torch
@@ -77,6 +78,7 @@ def match_regions(
     transform: Transform = "similarity",
     region_scale: float = 1.0,
     fallback: Fallback = "whole",
+    box_expand: float = 1.7,
     single: bool = False,
 ) -> Alignment:
     """Each person's region.
@@ -85,6 +87,7 @@ def match_regions(
              region_scale: what a template's unit square shrinks to within the frame, about its
              middle; 1 as published, below 1 shows more of the surroundings.
              fallback: where no template fits, the whole source as published, or the box.
+             box_expand: how much larger than the box of the points a region of it is.
              single: similarities are rounded as the reference's.
              The others: as of `kp2seg.alignment.best_templates`.
     Returns: Alignment, its A_src2align in float64.
@@ -92,8 +95,9 @@ def match_regions(
     """
     check_matching(matching, transform, fallback)
     args = {"source_size": source_size, "align_size": align_size}
+    boxes = partial(box_regions, kpts, visibility, expand=box_expand)
     if matching == "box":
-        A = box_regions(kpts, visibility, **args)  # type: ignore[arg-type]
+        A = boxes(**args)  # type: ignore[arg-type]
         none = torch.full((len(kpts),), -1, dtype=torch.long, device=kpts.device)
         return Alignment(A, kpts.new_zeros(len(kpts)), none)
     found = best_templates(
@@ -117,7 +121,7 @@ def match_regions(
         )
         A = torch.where(matched, compose(shrink, A), A)
     if fallback == "box":
-        A = torch.where(matched, A, box_regions(kpts, visibility, **args))  # type: ignore[arg-type]
+        A = torch.where(matched, A, boxes(**args))  # type: ignore[arg-type]
     return found._replace(A_src2align=A)
 
 

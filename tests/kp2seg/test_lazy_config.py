@@ -102,6 +102,13 @@ def test_whole_numbers_may_be_written_as_floats(file):
     assert type(config.train.steps) is int
 
 
+@pytest.mark.parametrize(("overrides", "channels"), [([], 63), (["model.skeleton=false"], 8)])
+def test_channels_that_are_not_given_are_counted(file, overrides, channels):
+    config = load_seg_config(file, ["model.mask_head.in_channels=null", *overrides])
+    assert build_model(config).mask_head.in_channels == channels
+    assert config.model.mask_head.in_channels == channels  # so that a checkpoint has them
+
+
 def test_a_head_for_other_channels_is_named(file):
     config = load_seg_config(file, ["model.skeleton=false"])
     with pytest.raises(

@@ -32,6 +32,15 @@ def test_a_box_by_hand(frame, scale):
     torch.testing.assert_close(boxes(UPRIGHT, frame=frame)[0], expected)
 
 
+@pytest.mark.parametrize("found", [{"matching": "box"}, {"fallback": "box"}])
+def test_how_much_larger_than_the_box_a_region_is(found):
+    args = {"source_size": SIZE, "align_size": (64, 64)}
+    nothing_fits = torch.zeros(0, 3, 3, dtype=F64)
+    seen = torch.full((1, 3), 2)
+    regions = match_regions(UPRIGHT, seen, nothing_fits, box_expand=1.25, **found, **args)
+    torch.testing.assert_close(regions.A_src2align, boxes(UPRIGHT, expand=1.25))
+
+
 def test_a_line_is_given_some_width():
     line = torch.tensor([[[10.0, 10], [10, 70]]], dtype=F64)
     # 0 x 60 grows to 34 x 102; a frame 10 px wide holds a third of it.
