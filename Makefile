@@ -20,6 +20,7 @@ demo: setup
 
 # pytest takes more arguments: make test ARGS='-k procrustes'. Two processes, a file in each.
 test: lint
+	@$(BIN)/python tools/setup/system_libraries.py --browser
 	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
 
 lint: setup

@@ -14,7 +14,7 @@ from __future__ import annotations
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -54,7 +54,8 @@ RESERVE_S = 45.0
 
 _WRITTEN = (
     "demo.json", "views", "checkpoints", "pictures", "tensorboard", "config.yaml",
-    "metrics.jsonl", "keypoints.png", "results.json",
+    "metrics.jsonl", "keypoints.png", "results.json", "scenes", "points", "masks",
+    "chair.safetensors", "loop.json", "report.html",
 )  # fmt: skip
 
 
@@ -92,6 +93,8 @@ def run_demo(
     *,
     workers: int | None = None,
     limit_s: float = 0.0,
+    stages: int = 3,
+    besides: Mapping[str, Any] | None = None,
     say: Callable[[str], None] = print,
 ) -> DemoResult:
     """Renders, trains, evaluates and draws.
@@ -99,19 +102,25 @@ def run_demo(
     Args:    config: its stores and run.out are replaced by those in `out`.
              workers: rendering processes; all cores without.
              limit_s: a machine too slow to be done by then trains for fewer steps; 0: no limit.
+             stages: how many the whole demo has, of which these are the first three.
+             besides: what else the demo is asked for, as JSON; one of other settings is not gone on
+             with.
              say: is told what happens.
     Raises:  ConfigError: `out` has something else in it.  StorageError: a model could not be
              rendered.  And what `Trainer` and `reporting.evaluate_checkpoints` raise.
     """
     began = time.monotonic()
     config = place(config, out)
-    state = begin(out, {"models": asdict(models), "config": asdict(config)})
+    state = begin(out, {"models": asdict(models), "config": asdict(config), **(besides or {})})
     device = resolve_device(config.run.device)
     size = (config.data.image_size, config.data.image_size)
     result_seconds: dict[str, float] = {}
 
-    say(f"1/3  views: {models.train} to train on, {models.test} held out, {size[0]}x{size[1]} px")
-    with _timed(result_seconds, "views"):
+    say(
+        f"1/{stages}  views: {models.train} to train on, {models.test} held out, "
+        f"{size[0]}x{size[1]} px"
+    )
+    with stage_timer(result_seconds, "views"):
         present = render(models, out / "views", size, workers)
     resumed = present > 0
 
@@ -128,17 +137,17 @@ def run_demo(
                     f"fit into {limit_s / 60:g} minutes, for less accurate keypoints than README's"
                 )
         write_json(out / "demo.json", {**state, "steps": steps})
-    say(f"2/3  training: {steps} steps of {config.optim.pairs_per_step} pairs")
+    say(f"2/{stages}  training: {steps} steps of {config.optim.pairs_per_step} pairs")
     last = out / "checkpoints" / "last.safetensors"
-    with _timed(result_seconds, "training"):
+    with stage_timer(result_seconds, "training"):
         done = read_checkpoint(last).step if last.exists() else 0
         if done < steps:
             Trainer(scale_schedule(config, steps), resume=True).run()
     resumed = resumed or done > 0
 
     held_out = open_models(out / "views", "test", size)
-    say(f"3/3  evaluation: {len(held_out)} held-out models")
-    with _timed(result_seconds, "evaluation"):
+    say(f"3/{stages}  evaluation: {len(held_out)} held-out models")
+    with stage_timer(result_seconds, "evaluation"):
         results = evaluate_checkpoints([last], held_out, device=device, progress=True)
         picture = out / "keypoints.png"
         save_picture(picture, keypoint_sheet(load_model(last, device), held_out[:6]))
@@ -234,18 +243,23 @@ def render(models: DemoModels, root: Path, size: tuple[int, int], workers: int |
     return present
 
 
-def format_demo_table(result: DemoResult) -> str:
-    """What this run found beside what README says to expect."""
+def table_rows(result: DemoResult) -> list[list[str]]:
+    """What this run found beside what README says to expect; the first row has the headings."""
     rows = [["held-out chairs", "here", "expected"]]
     for name, (heading, write) in METRICS.items():
         value, expected = getattr(result.evaluation, name), EXPECTED[name]
         rows.append([heading, *("–" if v is None else write(v) for v in (value, expected))])
-    for stage, seconds in result.seconds.items():
-        expected = EXPECTED[stage]
-        rows.append(
-            [f"{stage}, seconds", f"{seconds:.0f}", "–" if expected is None else f"{expected:.0f}"]
-        )
-    return align_columns(rows)
+    return rows + [seconds_row(name, s, EXPECTED[name]) for name, s in result.seconds.items()]
+
+
+def seconds_row(stage: str, seconds: float, expected: float | None) -> list[str]:
+    """How long a stage took, and should take, as a row of a table."""
+    return [f"{stage}, seconds", f"{seconds:.0f}", "–" if expected is None else f"{expected:.0f}"]
+
+
+def format_demo_table(result: DemoResult) -> str:
+    """`table_rows` as text."""
+    return align_columns(table_rows(result))
 
 
 def _written(out: Path) -> list[str]:
@@ -253,7 +267,8 @@ def _written(out: Path) -> list[str]:
 
 
 @contextmanager
-def _timed(seconds: dict[str, float], name: str) -> Iterator[None]:
+def stage_timer(seconds: dict[str, float], name: str) -> Iterator[None]:
+    """Notes how long a stage takes. Args: seconds: of the stages so far."""
     started = time.monotonic()
     yield
     seconds[name] = round(time.monotonic() - started, 1)

@@ -27,10 +27,10 @@ def bundled(
     inner = OmegaConf.to_container(OmegaConf.create(segmenter.config).model)
     assert isinstance(inner, dict)
     names = inner["templates"]["names"]
-    if len(names) != finder.config.model.num_keypoints:
+    found = finder.config.model.num_keypoints + len(finding.extra_names)
+    if len(names) != found:
         raise SegConfigError(
-            f"{segmenter.path}: takes {len(names)} keypoints, {finder.path} finds "
-            f"{finder.config.model.num_keypoints}"
+            f"{segmenter.path}: takes {len(names)} keypoints, {finder.path} finds {found}"
         )
     model = {
         "_target_": "kp2seg.modeling.discovering.DiscoveringPose2Seg",

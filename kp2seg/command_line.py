@@ -13,13 +13,17 @@ _ABOUT = {
     "context": "side of a crop, in longer sides of the box",
     "min_confidence": "of a point that counts",
     "min_on_object": "share of a point's probability on the object",
+    "corners": "add the corners of the box to the keypoints",
 }
 
 
 def add_finding(parser: argparse.ArgumentParser) -> None:
-    """--context, --min-confidence, --min-on-object; read by `finding_of`."""
+    """--context, --min-confidence, --min-on-object, --corners; read by `finding_of`."""
     for name, value in vars(Finding()).items():
         flag = f"--{name.replace('_', '-')}"
+        if isinstance(value, bool):
+            parser.add_argument(flag, action="store_true", help=_ABOUT[name])
+            continue
         parser.add_argument(flag, type=float, default=value, help=f"{_ABOUT[name]} ({value:g})")
 
 

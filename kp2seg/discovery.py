@@ -35,8 +35,7 @@ from kp2seg.data.problems import DataError
 from kp2seg.discovery_answers import look_at_objects, object_crops
 from kp2seg.keypoint_sources.discovered import (
     Finding,
-    crop_matrices,
-    poses_in_picture,
+    object_poses,
 )
 from kp2seg.keypoint_sources.layouts import flip_pairs
 
@@ -139,7 +138,8 @@ def earlier_result(path: Path, weights: Path) -> tuple[dict[str, Any], Finding]:
         raise DataError(
             f"{path}: was made with other weights than {weights}, so its names mean other points"
         )
-    finding = Finding(**{name: made[name] for name in vars(Finding())})
+    # Settings that it lacks came later, and their defaults are what was done before.
+    finding = Finding(**{name: made[name] for name in vars(Finding()) if name in made})
     category: dict[str, Any] = earlier["categories"][0]
     return category, finding
 
@@ -156,8 +156,8 @@ def keypoint_json(
 
     Annotations get `keypoints` (x, y px and 2, or 0 0 0 where the point does not count),
     `num_keypoints`, `keypoint_scores` (N confidences) and `keypoints_3d` (N x 3, in the frame of a
-    camera like the training views', where an object's longest side is 2). The category gets the
-    names, which tell left from right, and a skeleton.
+    camera like the training views', where an object's longest side is 2; null for a box's corner).
+    The category gets the names, which tell left from right, and a skeleton.
 
     Args:    answers: of `look_at_objects`.  size, finding: as there.
              fov_deg: of the network's training views.
@@ -172,14 +172,15 @@ def keypoint_json(
     N = X.shape[1]
     if like is None:
         pairs = left_right_pairs(found)
-        names = keypoint_names(N, pairs)
+        names = [*keypoint_names(N, pairs), *finding.extra_names]
         skeleton = [[i + 1, j + 1] for i, j in connect(X, pairs)]
     else:
         names, skeleton = like["keypoints"], like.get("skeleton", [])
-        if len(names) != N:
-            raise ValueError(f"like: expected {N} keypoints, the network's, got {len(names)}")
-    A_img2crop = crop_matrices(np.array([row["bbox"] for row in rows]), size, finding.context)
-    kpts, visibility = poses_in_picture(found, A_img2crop, size, finding)
+        expected = N + len(finding.extra_names)
+        if len(names) != expected:
+            raise ValueError(f"like: expected {expected} keypoints, got {len(names)}")
+    kpts, visibility = object_poses(found, np.array([row["bbox"] for row in rows]), size, finding)
+    extra = kpts.shape[1] - N
     annotations = []
     for i, row in enumerate(rows):
         flat = np.column_stack([kpts[i].round(2), visibility[i]])
@@ -191,8 +192,11 @@ def keypoint_json(
                 **row,
                 "keypoints": flat.ravel().tolist(),
                 "num_keypoints": int((visibility[i] > 0).sum()),
-                "keypoint_scores": found.confidence[i].double().round(decimals=4).tolist(),
-                "keypoints_3d": X[i].double().round(decimals=4).tolist(),
+                "keypoint_scores": [
+                    *found.confidence[i].double().round(decimals=4).tolist(),
+                    *extra * [1.0],
+                ],
+                "keypoints_3d": [*X[i].double().round(decimals=4).tolist(), *extra * [None]],
             }
         )
     category = {**boxes.category, "keypoints": names, "skeleton": skeleton}
@@ -210,6 +214,7 @@ def sides_agree(answers: dict[Any, Discovered], names: Sequence[str]) -> float |
     Returns: None without pairs, or from a network that does not tell the sides.
     """
     found = join(list(answers.values()))
+    names = names[: found.uvz.shape[1]]  # without a box's corners
     pairs = [(names.index(left), names.index(right)) for left, right in flip_pairs(names)]
     if not pairs or found.axis_uv is None:
         return None

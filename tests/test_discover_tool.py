@@ -12,6 +12,7 @@ from keypointnet.checkpoints import build_model, save_checkpoint
 from keypointnet.config import load_config
 from kp2seg import discovery_answers
 from kp2seg.data.coco_json import check_coco
+from kp2seg.keypoint_sources.discovered import CORNERS
 from kp2seg.template_poses import read_poses
 
 SETTINGS = ["model.num_keypoints=5", "model.channels=8", "model.orientation_channels=4"]
@@ -134,8 +135,33 @@ def test_two_data_sets_of_one_network_have_the_same_names(tool, checkpoint, data
     for row in given["annotations"]:
         row["keypoints"] = row["keypoints"][3:]
     first.write_text(json.dumps(given))
-    with pytest.raises(SystemExit, match="like: expected 5 keypoints, the network's, got 4"):
+    with pytest.raises(SystemExit, match="like: expected 5 keypoints, got 4"):
         tool.main([*words, str(second), "--like", str(first)])
+
+
+def test_corners_of_the_boxes_are_keypoints_too(tool, checkpoint, dataset, tmp_path, capsys):
+    out = tmp_path / "points.json"
+    tool.main([str(checkpoint), str(dataset), str(out), "--corners"])
+    result = json.loads(out.read_text())
+    (category,) = result["categories"]
+    assert len(category["keypoints"]) == 5 + 4
+    assert category["keypoints"][5:] == list(CORNERS)
+    assert max(i for pair in category["skeleton"] for i in pair) <= 5
+    assert result["discovery"]["corners"] is True
+    for row in result["annotations"]:
+        x, y, w, h = row["bbox"]
+        seen = np.array(row["keypoints"][15:]).reshape(4, 3)
+        expected = [[x, y], [x + w, y], [x, y + h], [x + w, y + h]]
+        np.testing.assert_allclose(seen[:, :2], np.array(expected) - 0.5, atol=0.006)
+        assert (seen[:, 2] == 2).all()
+        assert row["num_keypoints"] == 4  # the untrained network's points do not count
+        assert row["keypoint_scores"][5:] == [1.0] * 4
+        assert row["keypoints_3d"][5:] == [None] * 4
+    capsys.readouterr()
+    again = tmp_path / "again.json"
+    tool.main([str(checkpoint), str(dataset), str(again), "--corners", "--like", str(out)])
+    with pytest.raises(SystemExit, match="like: expected 5 keypoints, got 9"):
+        tool.main([str(checkpoint), str(dataset), str(again), "--like", str(out)])
 
 
 def test_answers_of_another_run_are_refused(tool, checkpoint, dataset, tmp_path):

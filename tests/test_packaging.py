@@ -15,7 +15,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("keypointnet", "kp2seg")
-DATA_SUFFIXES = {".safetensors", ".json", ".typed"}
+DATA_SUFFIXES = {".safetensors", ".json", ".typed", ".jinja"}
 INSTALLED_BY_SCRIPT = {"detectron2", "fvcore", "iopath"}  # see the comment in setup.cfg
 
 

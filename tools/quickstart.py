@@ -3,17 +3,27 @@
 
     tools/quickstart.py              what `make demo` runs; stopped, it goes on when run again
     tools/quickstart.py --fresh      starts anew
+    tools/quickstart.py --loop       goes on to masks, and to a report of all of it
 
 Renders parametric chairs, trains a small KeypointNet on most of them, evaluates it on the others,
-and draws what it found there.
+and draws what it found there. With --loop it renders crowds of chairs, finds its keypoints in them,
+clusters these into templates and trains a mask model on them, and beside it one on true keypoints
+and one on none; OUT/report.html shows it.
 """
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from keypointnet.command_line import Parser, errors_in_one_line
+from keypointnet.command_line import Parser, at_least_one, errors_in_one_line
+
+if TYPE_CHECKING:
+    from keypointnet.config import TrainConfig
+    from keypointnet.quickstart import DemoModels, DemoResult
+
+ROOT = Path(__file__).parents[1]
 
 
 def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -22,18 +32,30 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     add = parser.add_argument
     add("--fresh", action="store_true", help="remove an earlier demo from OUT first")
     add("--out", type=Path, default=Path("runs/demo"), help="folder to write (runs/demo)")
-    add("--config", type=Path, default=Path(__file__).parents[1] / "configs/keypointnet/demo.yaml")
+    add("--config", type=Path, default=ROOT / "configs/keypointnet/demo.yaml")
     add("--train", help="models to train on (chair:0-300)")
     add("--test", help="held-out models (chair:10000-10012)")
-    add("--views", type=int, help="views of each model (40)")
-    add("--workers", type=int, help="rendering processes (all cores)")
+    add("--views", type=at_least_one, help="views of each model (40)")
+    add("--loop", action="store_true", help="go on to masks from these keypoints")
+    add("--masks", type=Path, default=ROOT / "configs/kp2seg/demo.py", metavar="CONFIG",
+        help="LazyConfig of the mask model")  # fmt: skip
+    add("--mask-override", action="append", default=[], metavar="key=value",
+        help="setting of it to change; may be given several times")  # fmt: skip
+    add("--crowd-train", help="models of the crowds to train on (chair:0-300)")
+    add("--crowd-test", help="held-out models of crowds (chair:10000-10060)")
+    add("--pictures", type=at_least_one, nargs=2, metavar=("TRAIN", "TEST"),
+        help="how many crowds (500 80)")  # fmt: skip
+    add("--templates", type=at_least_one, help="of the poses (12)")
+    add("--min-confidence", type=float, help="of a point that counts in a crowd (0.3)")
+    add("--min-on-object", type=float, help="share of its probability in the box (0.5)")
+    add("--seed", type=int, default=0, help="of everything random (0)")
+    add("--workers", type=at_least_one, help="rendering processes (all cores)")
     add(
         "--minutes",
         type=float,
-        default=7.8,
-        help="train for fewer steps where all would take longer; 0: no limit (7.8)",
+        help="train for fewer steps where all would take longer; 0: no limit (7.8; loop: 15)",
     )
-    add("overrides", nargs="*", metavar="key=value", help="settings of the training to change")
+    add("overrides", nargs="*", metavar="key=value", help="settings of KeypointNet to change")
     return parser.parse_intermixed_args(arguments)
 
 
@@ -46,23 +68,51 @@ def main(arguments: list[str] | None = None) -> None:
     from keypointnet.training import TrainingError
     from keypointnet.views.workers import WorkerError
 
-    chosen = {name: getattr(args, name) for name in ("train", "test", "views")}
+    given = {name: getattr(args, name) for name in ("train", "test", "views")}
+    models = DemoModels(**{name: value for name, value in given.items() if value is not None})
+    minutes = args.minutes if args.minutes is not None else 15.0 if args.loop else 7.8
+    how = {"workers": args.workers, "limit_s": 60 * minutes}
     stopped = "\nstopped; the same command goes on from here"
     errors = CheckpointError, TrainingError, WorkerError
     with errors_in_one_line("quickstart", *errors, stopped=stopped):
+        config = load_config(args.config, [f"run.seed={args.seed}", *args.overrides])
         if args.fresh:
             discard(args.out)
-        result = run_demo(
-            load_config(args.config, args.overrides),
-            DemoModels(**{name: value for name, value in chosen.items() if value is not None}),
-            args.out,
-            workers=args.workers,
-            limit_s=60 * args.minutes,
-        )
-    print(f"\n{format_demo_table(result)}\n")
+        if args.loop:
+            result, table, report = whole_loop(args, config, models, how)
+        else:
+            result = run_demo(config, models, args.out, **how)
+            table, report = format_demo_table(result), None
+    print(f"\n{table}\n")
     if result.resumed:
         print("an earlier run had done a part of this; the seconds are of the rest")
     print(f"held-out chairs with the keypoints found: {result.picture}")
+    if report is not None:
+        print(f"everything, to look at: {report}")
+
+
+def whole_loop(
+    args: argparse.Namespace, config: TrainConfig, models: DemoModels, how: dict[str, Any]
+) -> tuple[DemoResult, str, Path]:
+    """What the first half found, the table of both, and the report."""
+    from kp2seg.keypoint_sources.discovered import Finding
+    from kp2seg.loop.demo import LoopSettings, format_loop_table, run_loop_demo
+    from kp2seg.training import SegTrainingError
+
+    given = {"train": args.crowd_train, "test": args.crowd_test, "templates": args.templates}
+    if args.pictures is not None:
+        given["train_pictures"], given["test_pictures"] = args.pictures
+    finding = {name: getattr(args, name) for name in ("min_confidence", "min_on_object")}
+    loop = LoopSettings(
+        masks=str(args.masks),
+        overrides=tuple(args.mask_override),
+        seed=args.seed,
+        finding=Finding(corners=True, **{k: v for k, v in finding.items() if v is not None}),
+        **{name: value for name, value in given.items() if value is not None},
+    )
+    with errors_in_one_line("quickstart", SegTrainingError):
+        result = run_loop_demo(config, models, loop, args.out, **how)
+    return result.keypoints, format_loop_table(result), result.report
 
 
 if __name__ == "__main__":

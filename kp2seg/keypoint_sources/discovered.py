@@ -18,6 +18,9 @@ from keypointnet.model import KeypointNet
 from kp2seg.affine import invert, transform_points
 from kp2seg.pictures import cut, pyramid
 
+CORNERS = ("box_top_left", "box_top_right", "box_bottom_left", "box_bottom_right")
+"""Names of a box's corners where they stand beside its object's keypoints."""
+
 
 @dataclass(frozen=True)
 class Finding:
@@ -28,11 +31,14 @@ class Finding:
             chairs, cars and aeroplanes it is 1.2, 1.4 and 1.5 (medians).
         min_confidence: a point that is less sure is missing.
         min_on_object: a point with less of its probability mass on the object is missing.
+        corners: the corners of the box become four more keypoints. An object of which few points
+            count, or all in one part of it, is then still aligned as a whole.
     """
 
     context: float = 1.3
     min_confidence: float = 0.3
     min_on_object: float = 0.5
+    corners: bool = False
 
     def __post_init__(self) -> None:
         if not self.context >= 1:
@@ -40,6 +46,11 @@ class Finding:
         for name in ("min_confidence", "min_on_object"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name}: expected 0 to 1, got {getattr(self, name)}")
+
+    @property
+    def extra_names(self) -> tuple[str, ...]:
+        """Of the keypoints that follow the network's."""
+        return CORNERS if self.corners else ()
 
 
 class Crops(NamedTuple):
@@ -116,7 +127,7 @@ def find_keypoints(model: KeypointNet, crops: Crops, *, mirrored: bool = False) 
 def poses_in_picture(
     found: Discovered, A_img2crop: np.ndarray, size: int, finding: Finding
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The points where they are in the picture.
+    """The network's points where they are in the picture.
 
     Args:    A_img2crop: of `crop_matrices` for crops of this size.
     Returns: keypoints (P, N, 2) float64, COCO's raw px (integer pixel centres), and visibility
@@ -128,6 +139,29 @@ def poses_in_picture(
         found.on_object >= finding.min_on_object
     )
     return kpts.numpy() - 0.5, np.where(counts.numpy(), 2, 0)
+
+
+def object_poses(
+    found: Discovered, boxes_xywh: np.ndarray, size: int, finding: Finding
+) -> tuple[np.ndarray, np.ndarray]:
+    """All keypoints of objects, those of their boxes too where these count.
+
+    Args:    boxes_xywh: (P, 4) px, around which the crops were cut.  size: px of the crops.
+    Returns: as `poses_in_picture`, of N or N + 4 points.
+    """
+    A_img2crop = crop_matrices(boxes_xywh, size, finding.context)
+    kpts, visibility = poses_in_picture(found, A_img2crop, size, finding)
+    if finding.corners:
+        kpts = np.concatenate([kpts, box_corners(boxes_xywh)], axis=1)
+        visibility = np.pad(visibility, ((0, 0), (0, len(CORNERS))), constant_values=2)
+    return kpts, visibility
+
+
+def box_corners(boxes_xywh: np.ndarray) -> np.ndarray:
+    """(P, 4, 2) float64, COCO's raw px, the corners of boxes (P, 4) in the order of `CORNERS`."""
+    x, y, w, h = np.asarray(boxes_xywh, dtype=np.float64).reshape(-1, 4).T
+    corners = [np.stack([x + i * w, y + j * h], axis=-1) for j in (0, 1) for i in (0, 1)]
+    return np.stack(corners, axis=1) - 0.5
 
 
 def _inside(box: np.ndarray, size: tuple[int, ...]) -> np.ndarray:

@@ -16,10 +16,9 @@ from torch import Tensor, nn
 from keypointnet.model import KeypointNet
 from kp2seg.keypoint_sources.discovered import (
     Finding,
-    crop_matrices,
     cut_objects,
     find_keypoints,
-    poses_in_picture,
+    object_poses,
 )
 from kp2seg.modeling.meta_arch import Pose2Seg
 from kp2seg.pictures import to_bytes
@@ -42,7 +41,7 @@ class DiscoveringPose2Seg(nn.Module):
              detector: any Detectron2 model that returns pred_boxes; None: boxes are given.
              detector_format: order of the channels that it takes.
              classes: the detector's classes that are used; None: all.  min_score: of a detection.
-             context, min_confidence, min_on_object: see `Finding`.
+             context, min_confidence, min_on_object, corners: see `Finding`.
     Raises:  ValueError: the networks have not the same number of keypoints, or a setting is wrong.
     """
 
@@ -59,13 +58,17 @@ class DiscoveringPose2Seg(nn.Module):
         context: float = 1.3,
         min_confidence: float = 0.3,
         min_on_object: float = 0.5,
+        corners: bool = False,
     ) -> None:
         super().__init__()
+        self.finding = Finding(context, min_confidence, min_on_object, corners)
         names = segmenter.templates.names
-        if len(names) != keypointnet.num_keypoints:
+        self.num_keypoints = keypointnet.num_keypoints + len(self.finding.extra_names)
+        if len(names) != self.num_keypoints:
             raise ValueError(
-                f"DiscoveringPose2Seg: the KeypointNet finds {keypointnet.num_keypoints} points, "
-                f"the templates have {len(names)}; build them from what tools/discover.py gives"
+                f"DiscoveringPose2Seg: the KeypointNet finds {keypointnet.num_keypoints} points"
+                + (f" and {len(self.finding.extra_names)} are the box's corners" if corners else "")
+                + f", the templates have {len(names)}; build them from what tools/discover.py gives"
             )
         if detector_format not in ("RGB", "BGR"):
             raise ValueError(f"detector_format: expected 'RGB' or 'BGR', got {detector_format!r}")
@@ -73,7 +76,6 @@ class DiscoveringPose2Seg(nn.Module):
         self.crop_size = crop_size
         self.detector_format, self.min_score = detector_format, min_score
         self.classes = None if classes is None else tuple(classes)
-        self.finding = Finding(context, min_confidence, min_on_object)
 
     def forward(self, batched_inputs: Sequence[dict[str, Any]]) -> list[dict[str, Instances]]:
         """One {"instances": Instances} for each picture.
@@ -143,17 +145,15 @@ class DiscoveringPose2Seg(nn.Module):
 
     def with_keypoints(self, image: Tensor, found: Instances) -> Instances:
         """The objects with gt_keypoints (P, N, 3), px with pixel centres at + 0.5."""
-        n = self.keypointnet.num_keypoints
         instances = Instances(found.image_size)
         boxes = found.pred_boxes.tensor.detach().cpu().double().numpy()
-        points = torch.zeros(len(boxes), n, 3)
+        points = torch.zeros(len(boxes), self.num_keypoints, 3)
         if len(boxes):
             boxes[:, 2:] -= boxes[:, :2]
             context, size = self.finding.context, self.crop_size
             crops = cut_objects(to_bytes(image), boxes, size, context)
             answers = find_keypoints(self.keypointnet, crops)
-            A_img2crop = crop_matrices(boxes, size, context)
-            kpts, visibility = poses_in_picture(answers, A_img2crop, size, self.finding)
+            kpts, visibility = object_poses(answers, boxes, size, self.finding)
             points[..., :2] = torch.from_numpy(kpts + 0.5)
             points[..., 2] = torch.from_numpy(visibility)
         # The field of annotated points, whose codes these have.

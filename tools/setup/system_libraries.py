@@ -2,6 +2,9 @@
 
 With `apt-get` and the right to use it (root, or sudo without a password) missing packages are
 installed; otherwise this stops and prints the exact line to type. Standard library only.
+
+    system_libraries.py              the libraries
+    system_libraries.py --browser    a browser for the tests of the HTML report
 """
 
 from __future__ import annotations
@@ -20,6 +23,7 @@ LIBRARIES = {
     "libgthread-2.0.so.0": "libglib2.0-0",  # OpenCV
     "libxcb.so.1": "libxcb1",  # OpenCV
 }
+BROWSERS = ("chromium-headless-shell", "chromium", "google-chrome", "chromium-browser")
 INSTALL = ("apt-get", "install", "-y", "--no-install-recommends")
 
 
@@ -63,8 +67,22 @@ def line_to_type(packages: Sequence[str]) -> str:
     return f"{sudo}apt-get update && {sudo}{' '.join(INSTALL)} {' '.join(packages)}"
 
 
+def find_browser() -> int:
+    """Install a browser for the tests of the HTML report, if there is none and it is allowed.
+
+    Returns: 0 in any case: without a browser those tests are skipped, and say so.
+    """
+    if not any(map(shutil.which, BROWSERS)):
+        prefix = apt_prefix()
+        if prefix is None or not install(BROWSERS[:1], prefix):
+            print(f"none of {', '.join(BROWSERS)} is there; tests of the HTML report are skipped")
+    return 0
+
+
 def main() -> int:
     """Check, install if allowed, check again; the exit status."""
+    if sys.argv[1:] == ["--browser"]:
+        return find_browser()
     packages = missing_packages()
     if not packages:
         return 0

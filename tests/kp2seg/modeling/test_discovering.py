@@ -178,6 +178,8 @@ def test_one_checkpoint_of_both(templates, boxed, tmp_path):
         results = [each([boxed])[0]["instances"].get(name) for each in (both, expected)]
         torch.testing.assert_close(*results, rtol=1e-4, atol=1e-3)
 
+    with pytest.raises(SegConfigError, match=r"s.safetensors: takes 4 keypoints, .* finds 8"):
+        bundled(finder, segmenter, Finding(corners=True))
     other = load_config(None, ["model.num_keypoints=6"])
     save_checkpoint(finder.path, {"model": build_model(other).state_dict()}, step=1, config=other)
     with pytest.raises(SegConfigError, match=r"s.safetensors: takes 4 keypoints, .* finds 6"):

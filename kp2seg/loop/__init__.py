@@ -1,0 +1,1 @@
+"""The whole loop: discovered keypoints guide masks; true ones, and none, to compare with."""

@@ -1,0 +1,285 @@
+"""The demo as a whole: from nothing to masks from keypoints that nobody labelled, in minutes.
+
+Beside what keypointnet's quickstart writes:
+
+OUT/scenes/{train,test}   pictures of crowds of the same models, see views/scenes.py
+OUT/points                discovered and true keypoints as COCO JSON, and their templates
+OUT/masks/NAME            a training run for each kind of keypoints
+OUT/chair.safetensors     both networks as one model
+OUT/loop.json             the figures
+OUT/report.html           all of it to look at
+
+Every stage goes on where an earlier run of the same settings was stopped.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from keypointnet.checkpoints import read_checkpoint
+from keypointnet.config import TrainConfig
+from keypointnet.files import write_json
+from keypointnet.pacing import affordable_steps
+from keypointnet.progress import progress_bar
+from keypointnet.quickstart import (
+    DemoModels,
+    DemoResult,
+    run_demo,
+    seconds_row,
+    stage_timer,
+    table_rows,
+)
+from keypointnet.reporting import align_columns
+from keypointnet.views.scene_files import plan_pictures, prepare_scenes, render_scenes
+from keypointnet.views.scenes import SceneSettings
+from keypointnet.views.sources import find_sources
+from keypointnet.views.storage import StorageError, read_json
+from kp2seg.bundle import bundled
+from kp2seg.checkpoints import read_seg_checkpoint, save_seg_checkpoint
+from kp2seg.data.scenes import scenes_to_coco
+from kp2seg.keypoint_sources.discovered import Finding
+from kp2seg.loop.masks import MaskResult, mask_config, seconds_per_step
+from kp2seg.loop.points import ObjectData, PointSet, discovered_points, no_points, true_points
+from kp2seg.loop.study import TITLES, compare, figures, ratios
+from kp2seg.report.keypoints import KeypointRun
+from kp2seg.report.write import write_report
+
+STAGES = 7
+RESERVE_S = 60.0
+"""Seconds kept for scoring the masks and the report, when a slow machine trains for fewer steps."""
+
+
+EXPECTED: dict[str, float | None] = {
+    "none": None,
+    "discovered": None,
+    "true": None,
+    "crowds": None,
+    "discovery": None,
+    "masks": None,
+    "report": None,
+}
+"""What README says to expect on two cores: AP of each kind of keypoints, seconds of each stage."""
+
+
+@dataclass(frozen=True)
+class LoopSettings:
+    """What the second half of the demo makes.
+
+    Attributes:
+        train, test: models of the crowds; those to train on may be the same as KeypointNet's.
+        train_pictures, test_pictures: how many crowds.  size: px of their sides.
+        templates: how many, of discovered and of true poses.
+        finding: how objects are shown to KeypointNet.
+        masks: LazyConfig file of the mask model.  overrides: of it.
+        seed: of everything random in it.
+    """
+
+    train: str = "chair:0-300"
+    test: str = "chair:10000-10060"
+    train_pictures: int = 500
+    test_pictures: int = 80
+    size: int = 256
+    templates: int = 12
+    finding: Finding = field(default_factory=partial(Finding, corners=True))
+    masks: str = "configs/kp2seg/demo.py"
+    overrides: tuple[str, ...] = ()
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class LoopResult:
+    """What the whole demo found.
+
+    keypoints: of its first half.  rows: of `study.figures`.  seconds: of each stage in this run.
+    """
+
+    keypoints: DemoResult
+    rows: dict[str, dict[str, float]]
+    seconds: dict[str, float]
+    report: Path
+
+
+def run_loop_demo(
+    config: TrainConfig,
+    models: DemoModels,
+    loop: LoopSettings,
+    out: Path,
+    *,
+    workers: int | None = None,
+    limit_s: float = 0.0,
+    keypoint_share: float = 0.5,
+    say: Callable[[str], None] = print,
+) -> LoopResult:
+    """Runs every stage.
+
+    Args:    config, models, out, workers, say: see `keypointnet.quickstart.run_demo`.
+             limit_s: a machine too slow to be done by then trains for fewer steps; 0: no limit.
+             keypoint_share: of the limit, for the first half.
+    Raises:  as `run_demo`, `discover_dataset`, `masks_of` and `write_report`.
+    """
+    began = time.monotonic()
+    asked = {"loop": {**asdict(loop), "overrides": list(loop.overrides)}}
+    first = run_demo(
+        config,
+        models,
+        out,
+        workers=workers,
+        limit_s=keypoint_share * limit_s,
+        stages=STAGES,
+        besides=asked,
+        say=say,
+    )
+    seconds: dict[str, float] = {}
+    weights = out / "checkpoints" / "last.safetensors"
+
+    say(f"4/{STAGES}  crowds: {loop.train_pictures} pictures to train on, {loop.test_pictures} not")
+    with stage_timer(seconds, "crowds"):
+        train = make_crowds(
+            loop.train, loop.train_pictures, out / "scenes/train", loop, 2 * loop.seed, workers
+        )
+        test = make_crowds(
+            loop.test, loop.test_pictures, out / "scenes/test", loop, 2 * loop.seed + 1, workers
+        )
+
+    say(f"5/{STAGES}  keypoints of every object, and templates of their poses")
+    with stage_timer(seconds, "discovery"):
+        points = point_sets(weights, train, test, out / "points", loop)
+
+    with stage_timer(seconds, "masks"):
+        steps = _affordable(loop, points, out, limit_s - (time.monotonic() - began), limit_s, say)
+        say(f"6/{STAGES}  masks, three times {steps} steps: with no, discovered and true keypoints")
+        results = compare(
+            points, Path(loop.masks), loop.overrides, out / "masks", steps=steps, seed=loop.seed
+        )
+        rows = figures(results)
+        bundle(weights, results["discovered"], loop.finding, out)
+
+    say(f"7/{STAGES}  report")
+    with stage_timer(seconds, "report"):
+        report = out / "report.html"
+        write_report(
+            report,
+            "Masks from keypoints nobody labelled",
+            f"kp2seg's demo: {first.steps} steps of KeypointNet on rendered views of {models.train}"
+            f", then {steps} steps of each mask model on {loop.train_pictures} pictures of crowds; "
+            f"everything is scored on {models.test} and {loop.test}, which neither has seen.",
+            _keypoint_run(out, weights, models, first),
+            results,
+        )
+    write_json(
+        out / "loop.json",
+        {
+            "asked": asked["loop"],
+            "rows": rows,
+            "ratios": ratios(rows),
+            "seconds": {**first.seconds, **seconds},
+        },
+    )
+    return LoopResult(first, rows, seconds, report)
+
+
+def format_loop_table(result: LoopResult) -> str:
+    """What this run found beside what README says to expect."""
+    rows = table_rows(result.keypoints)
+    for name, row in result.rows.items():
+        expected = EXPECTED[name]
+        value = row.get("AP_quality", row["AP_constant"])
+        written = "–" if expected is None else f"{expected:.3f}"
+        rows.append([f"AP, {TITLES[name]}", f"{value:.3f}", written])
+    rows += [seconds_row(stage, s, EXPECTED[stage]) for stage, s in result.seconds.items()]
+    text = align_columns(rows)
+    for name, ratio in ratios(result.rows).items():
+        text += f"\nAP of discovered keypoints is {ratio:.2f} times that of {TITLES[name]}"
+    return text
+
+
+def make_crowds(
+    models: str, pictures: int, folder: Path, loop: LoopSettings, seed: int, workers: int | None
+) -> ObjectData:
+    """Renders what is missing of a folder of scenes, and writes its annotations.json.
+
+    Raises: StorageError: a picture could not be made, or the folder is of other settings.
+    """
+    sources = find_sources(models)
+    settings = SceneSettings(size=(loop.size, loop.size), seed=seed)
+    prepare_scenes(folder, settings, sources, [], sources[0].family or "object")
+    jobs, present = plan_pictures(folder, pictures)
+    workers = min(workers or len(os.sched_getaffinity(0)), max(1, len(jobs)))
+    with progress_bar(
+        total=pictures, initial=present, desc=f"crowds, {folder.name}", unit="picture"
+    ) as bar:
+        for outcome in render_scenes(jobs, folder, settings, sources, [], workers):
+            if outcome.error is not None:
+                raise StorageError(f"picture {outcome.id} could not be made: {outcome.error}")
+            bar.update()
+    file = folder / "annotations.json"
+    coco = scenes_to_coco(folder, read_json(folder / "scenes.json"), range(pictures))
+    write_json(file, coco)
+    return ObjectData(file, folder / "images")
+
+
+def point_sets(
+    weights: Path, train: ObjectData, test: ObjectData, out: Path, loop: LoopSettings
+) -> list[PointSet]:
+    """No, discovered and true keypoints."""
+    k = loop.templates
+    return [
+        no_points(train, test, out),
+        discovered_points(weights, train, test, out, loop.finding, k=k),
+        true_points(train, test, out, loop.finding, k=k),
+    ]
+
+
+def bundle(weights: Path, result: MaskResult, finding: Finding, out: Path) -> Path:
+    """Both networks as one checkpoint. Raises: as `bundled`."""
+    masks = read_seg_checkpoint(result.checkpoint)
+    tensors, text = bundled(read_checkpoint(weights), masks, finding)
+    file = out / "chair.safetensors"
+    save_seg_checkpoint(file, {"model": tensors}, step=masks.step, config=text)
+    return file
+
+
+def _affordable(
+    loop: LoopSettings,
+    points: Sequence[PointSet],
+    out: Path,
+    left_s: float,
+    limit_s: float,
+    say: Callable[[str], None],
+) -> int:
+    """Steps of each mask model: what an earlier run settled on, or what there is time for."""
+    path = out / "demo.json"
+    state: Any = read_json(path)
+    if "mask_steps" in state:
+        return int(state["mask_steps"])
+    probe = mask_config(Path(loop.masks), loop.overrides, points[-1], out / "masks/probe")
+    steps = int(probe.train.steps)
+    if limit_s > 0:
+        step_s = seconds_per_step(probe)
+        fits = affordable_steps(steps, step_s, (left_s - RESERVE_S) / len(points))
+        if fits < steps:
+            say(
+                f"     a step takes {step_s:.2f} s here: {fits} of {steps} steps fit into the time "
+                "that is left, for worse masks than README's"
+            )
+        steps = fits
+    write_json(path, {**state, "mask_steps": steps})
+    return steps
+
+
+def _keypoint_run(out: Path, weights: Path, models: DemoModels, first: DemoResult) -> KeypointRun:
+    return KeypointRun(
+        folder=out,
+        checkpoint=weights,
+        views=out / "views",
+        subset="test",
+        sources=tuple(find_sources(models.test)),
+        evaluation=first.evaluation,
+        what="chairs",
+    )

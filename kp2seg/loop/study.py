@@ -1,0 +1,84 @@
+"""Masks learnt from discovered keypoints beside those from true ones and from none.
+
+The same head, data, steps and seed for each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from keypointnet.reporting import align_columns
+from kp2seg.loop.masks import MaskResult, mask_config, masks_of
+from kp2seg.loop.points import PointSet
+
+TITLES = {
+    "none": "no keypoints, boxes alone",
+    "discovered": "discovered keypoints",
+    "true": "true keypoints",
+}
+"""Name of a point set → what it is called in tables."""
+
+
+def compare(
+    points: Sequence[PointSet],
+    config: Path,
+    overrides: Sequence[str],
+    out: Path,
+    *,
+    steps: int | None = None,
+    seed: int = 0,
+    device: str = "auto",
+    say: Callable[[str], None] = print,
+) -> dict[str, MaskResult]:
+    """Trains and scores masks of each point set; what is done already is read.
+
+    Args:    config: LazyConfig file.  overrides: of it.  out: folder; a run is in OUT/NAME.
+             steps: of each training; the configuration's without.
+             say: is told what happens.
+    Raises:  as `masks_of`.
+    """
+    train: dict[str, Any] = {"seed": seed, "device": device}
+    if steps is not None:
+        train["steps"] = steps
+    results = {}
+    for row in points:
+        say(f"     masks, {TITLES[row.name]}")
+        made = mask_config(config, overrides, row, out / row.name, **train)
+        results[row.name] = masks_of(made, row, device=device)
+    return results
+
+
+def figures(results: Mapping[str, MaskResult]) -> dict[str, dict[str, float]]:
+    """Name of the point set → AP with each score, mean IoU and seconds of training."""
+    rows = {}
+    for name, result in results.items():
+        scores = result.evaluation.scores
+        rows[name] = {f"AP_{mode}": scores[mode].AP for mode in scores}
+        rows[name] |= {f"AP50_{mode}": scores[mode].AP50 for mode in scores}
+        rows[name] |= {"mean_iou": result.evaluation.iou.mean, "seconds": result.seconds}
+    return rows
+
+
+def ratios(rows: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
+    """AP (scores by predicted IoU) of discovered keypoints as a multiple of the others'."""
+    key = "AP_quality" if "AP_quality" in rows["discovered"] else "AP_constant"
+    return {
+        name: rows["discovered"][key] / rows[name][key]
+        for name in ("none", "true")
+        if name in rows and rows[name][key] > 0
+    }
+
+
+def format_comparison(rows: Mapping[str, Mapping[str, float]]) -> str:
+    """A line for each point set, then the ratios."""
+    lines = [["masks from", "AP", "AP50", "AP, constant score", "mean IoU"]]
+    for name, row in rows.items():
+        keys = ("AP_quality", "AP50_quality", "AP_constant", "mean_iou")
+        cells = [f"{row[key]:.3f}" if key in row else "–" for key in keys]
+        lines.append([TITLES[name], *cells])
+    text = align_columns(lines)
+    for name, ratio in ratios(rows).items():
+        text += f"\nAP of discovered keypoints is {ratio:.2f} times that of {TITLES[name]}"
+    return text
