@@ -213,3 +213,17 @@ def _affine_matrix(
     zero, one = torch.zeros_like(m00), torch.ones_like(m00)
     entries = torch.stack([m00, m01, tx, m10, m11, ty, zero, zero, one], dim=-1)
     return entries.reshape(*entries.shape[:-1], 3, 3)
+
+
+def scaled_single(A_src2dst: Tensor, points_src: Tensor) -> Tensor:
+    """`transform_points` of maps that scale and shift, each step rounded to float32."""
+    A, points = A_src2dst.float().unsqueeze(-3), points_src.float()
+    moved = [A[..., i, i] * points[..., i] + A[..., i, 2] for i in range(2)]
+    return torch.stack(moved, dim=-1).double()
+
+
+def shifted(A_src2dst: Tensor, shift: float) -> Tensor:
+    """The same map where every coordinate, of source and destination, is larger by a shift."""
+    T = torch.eye(3, dtype=A_src2dst.dtype, device=A_src2dst.device)
+    T[:2, 2] = shift
+    return compose(T, compose(A_src2dst, invert(T)))

@@ -31,8 +31,8 @@ from kp2seg.lazy_config import (
     model_from_text,
 )
 from kp2seg.modeling.folding import fold_batch_norms
-from kp2seg.modeling.meta_arch import skeleton_channels
 from kp2seg.prediction import predict_dataset
+from kp2seg.skeleton import skeleton_channels
 from kp2seg.template_files import load_templates
 from kp2seg.training import SegTrainer
 
@@ -231,12 +231,15 @@ def _predict_one(model: nn.Module) -> None:
 
 
 def _count_channels(section: DictConfig) -> None:
-    """Sets the in_channels of a mask head that are null."""
-    if "mask_head" in section and section.mask_head.get("in_channels", 0) is None:
+    """Sets a mask head's in_channels and a backbone's guide_channels that are null."""
+    if "mask_head" not in section:
+        return
+    skeleton = skeleton_channels(load_templates(section.templates))
+    if section.aligner.backbone.get("guide_channels", 0) is None:
+        section.aligner.backbone.guide_channels = skeleton
+    if section.mask_head.get("in_channels", 0) is None:
         channels = make(section.aligner, "model.aligner").channels
-        if section.get("skeleton", True):
-            channels += skeleton_channels(load_templates(section.templates))
-        section.mask_head.in_channels = channels
+        section.mask_head.in_channels = channels + section.get("skeleton", True) * skeleton
 
 
 def _check_counts(config: DictConfig) -> None:

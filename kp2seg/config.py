@@ -24,6 +24,8 @@ def add_kp2seg_config(cfg: CfgNode) -> None:
             "PRETRAINED": True,
             # Of networks made for one size: REGION_SIZE or INPUT_SIZE.
             "IMG_SIZE": 0,
+            # Set by MODEL.POSE2SEG.GUIDE.
+            "GUIDE_CHANNELS": 0,
         }
     )
     cfg.MODEL.POSE2SEG = CfgNode(
@@ -46,11 +48,15 @@ def add_kp2seg_config(cfg: CfgNode) -> None:
             "REGION_SCALE": 1.0,
             # Where no template fits: "whole" picture or the "box" of the points.
             "FALLBACK": "whole",
+            # How much larger than the points' box a region of it is.
+            "BOX_EXPAND": 1.7,
             "JITTER": {"ANGLE_DEG": 30.0, "SCALE": (0.8, 1.2), "SHIFT": 0.1},
             # "published" or "light".
             "HEAD": "published",
             "SKELETON": True,
             "SKELETON_SIGMA": 3.0,
+            # The backbone sees the skeleton too (build_timm_fpn_backbone, ALIGN "image").
+            "GUIDE": False,
             # A branch that predicts the masks' IoU.
             "QUALITY": False,
             # "constant" or "quality".

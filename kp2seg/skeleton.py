@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from kp2seg.affine import Convention, pixel_offset
+from kp2seg.template_files import PoseTemplates
 
 CUT_OFF = 4.6025
 """A Gaussian ends where d² / 2σ² reaches this, at 0.01 of its height."""
@@ -166,3 +167,8 @@ def _check(
             "skeleton_maps: expected sigma_px and half_width_px above 0, "
             f"got {sigma} and {half_width}"
         )
+
+
+def skeleton_channels(templates: PoseTemplates) -> int:
+    """How many channels the skeleton of these templates has: K + 2 L."""
+    return len(templates.names) + 2 * len(templates.connections)

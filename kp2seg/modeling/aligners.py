@@ -21,6 +21,8 @@ from kp2seg.affine import (
     invert,
     letterbox,
     pixel_offset,
+    scaled_single,
+    shifted,
     transform_points,
 )
 from kp2seg.alignment import sample_aligned
@@ -67,6 +69,7 @@ class Aligner(nn.Module):
 
     pixel_mean: Tensor
     pixel_std: Tensor
+    shared: bool  # whether people of a picture share what the backbone sees
 
     def __init__(
         self,
@@ -134,8 +137,13 @@ class Aligner(nn.Module):
         """
         raise NotImplementedError
 
-    def features(self, seen: Any, people: People, regions: Regions) -> Tensor:
-        """(P, C, grid, grid) of the people's regions. Args: seen: from `look`."""
+    def features(
+        self, seen: Any, people: People, regions: Regions, guide: Tensor | None = None
+    ) -> Tensor:
+        """(P, C, grid, grid) of the people's regions.
+
+        Args:    seen: from `look`.  guide: what else a backbone with guide_channels sees of each.
+        """
         raise NotImplementedError
 
     def normalise(self, image: Tensor) -> Tensor:
@@ -148,11 +156,11 @@ class Aligner(nn.Module):
 
     def in_centres(self, A_src2dst: Tensor) -> Tensor:
         """(..., 3, 3) of the aligner's convention, as of pixels with centres at + 0.5."""
-        return _shifted(A_src2dst, 0.5 - self.offset)
+        return shifted(A_src2dst, 0.5 - self.offset)
 
     def from_centres(self, A_src2dst: Tensor) -> Tensor:
         """The inverse of `in_centres`."""
-        return _shifted(A_src2dst, self.offset - 0.5)
+        return shifted(A_src2dst, self.offset - 0.5)
 
     def jittered(
         self, A_src2align: Tensor, size: tuple[int, int], generator: torch.Generator | None
@@ -174,6 +182,8 @@ class FeatureAligner(Aligner):
     Args:    input_size: px.  align_size: side of the grid.  The others: as of `Aligner`.
     Source:  Zhang et al. 2019, section 3.2.
     """
+
+    shared = True
 
     def __init__(
         self, backbone: Backbone, *, input_size: int = 512, align_size: int = 64, **shared: object
@@ -222,7 +232,7 @@ class FeatureAligner(Aligner):
         kpts_img = self.points_in_convention(people)
         # An exported program cannot call OpenCV.
         single = self.convention == "published" and not torch.compiler.is_compiling()
-        kpts_feat = (_scaled_single if single else transform_points)(A_img2feat, kpts_img)
+        kpts_feat = (scaled_single if single else transform_points)(A_img2feat, kpts_img)
         found = match_regions(
             kpts_feat,
             people.visibility,
@@ -236,8 +246,10 @@ class FeatureAligner(Aligner):
         A_img2grid = compose(A_feat2grid, A_img2feat)
         return Regions(A_img2grid, transform_points(A_feat2grid, kpts_feat), found.template)
 
-    def features(self, seen: Tensor, people: People, regions: Regions) -> Tensor:
-        """(P, C, grid, grid) of the maps that `look` made."""
+    def features(
+        self, seen: Tensor, people: People, regions: Regions, guide: Tensor | None = None
+    ) -> Tensor:
+        """(P, C, grid, grid) of the maps that `look` made. No guide: they are shared."""
         A_feat2grid = compose(regions.A_img2grid, invert(self._img2feat(people)))
         size = (self.align_size, self.align_size)
         return sample_aligned(seen, people.image_index, A_feat2grid, size, self.convention)
@@ -262,6 +274,8 @@ class ImageAligner(Aligner):
     Args:    region_size: px of the square region.  The others: as of `Aligner`.
     Source:  "apply transformation H to an input image" in place of its features.
     """
+
+    shared = False
 
     def __init__(self, backbone: Backbone, *, region_size: int = 192, **shared: object) -> None:
         super().__init__(backbone, **shared)  # type: ignore[arg-type]
@@ -304,7 +318,13 @@ class ImageAligner(Aligner):
         A_img2grid = A_img2region / A_img2region.new_tensor([[self.stride], [self.stride], [1.0]])
         return Regions(A_img2grid, transform_points(A_img2grid, kpts_img), found.template)
 
-    def features(self, seen: list[list[np.ndarray]], people: People, regions: Regions) -> Tensor:
+    def features(
+        self,
+        seen: list[list[np.ndarray]],
+        people: People,
+        regions: Regions,
+        guide: Tensor | None = None,
+    ) -> Tensor:
         """(P, C, grid, grid) of regions cut from the pyramids that `look` made."""
         side = (self.region_size, self.region_size)
         to_region = np.array([[self.stride], [self.stride], [1.0]])
@@ -314,24 +334,17 @@ class ImageAligner(Aligner):
                 people.image_index.tolist(), regions.A_img2grid.detach().cpu().numpy(), strict=True
             )
         ]
-        return self.region_features(to_float(np.stack(regions_cut)).to(self.pixel_mean.device))
+        pictures = to_float(np.stack(regions_cut)).to(self.pixel_mean.device)
+        return self.region_features(pictures, guide)
 
-    def region_features(self, pictures: Tensor) -> Tensor:
-        """Regions (P, 3, region_size, region_size) of 0 to 255 → (P, C, grid, grid)."""
-        image = self.normalise(pictures).contiguous(memory_format=torch.channels_last)
+    def region_features(self, pictures: Tensor, guide: Tensor | None = None) -> Tensor:
+        """Regions (P, 3, region_size, region_size) of 0 to 255 → (P, C, grid, grid).
+
+        Args:    guide: (P, guide_channels, region_size, region_size).
+        """
+        image = self.normalise(pictures)
+        if guide is not None:
+            image = torch.cat([image, guide.to(image)], dim=1)
+        image = image.contiguous(memory_format=torch.channels_last)
         features: Tensor = self.backbone(image)[self.in_feature]
         return features
-
-
-def _scaled_single(A_src2dst: Tensor, points_src: Tensor) -> Tensor:
-    """`transform_points` of maps that scale and shift, each step rounded to float32."""
-    A, points = A_src2dst.float().unsqueeze(-3), points_src.float()
-    moved = [A[..., i, i] * points[..., i] + A[..., i, 2] for i in range(2)]
-    return torch.stack(moved, dim=-1).double()
-
-
-def _shifted(A_src2dst: Tensor, shift: float) -> Tensor:
-    """The same map where every coordinate, of source and destination, is larger by a shift."""
-    T = torch.eye(3, dtype=A_src2dst.dtype, device=A_src2dst.device)
-    T[:2, 2] = shift
-    return compose(T, compose(A_src2dst, invert(T)))

@@ -33,14 +33,22 @@ class TimmBottomUp(Backbone):
              them with `load_state_dict`.
              img_size: px, the side of the pictures or regions, for networks that are made for one
              size (Swin, MaxViT); None for those that take any.
+             guide_channels: that follow red, green and blue: skeleton channels. Their weights in
+             the first layer start at 0 where those of the colours are pretrained.
     Raises:  ValueError: no such network; no map of stride 4; pretrained for another one; img_size
              for one that has no such choice.
     """
 
     def __init__(
-        self, name: str = LITE0, *, pretrained: bool = True, img_size: int | None = None
+        self,
+        name: str = LITE0,
+        *,
+        pretrained: bool = True,
+        img_size: int | None = None,
+        guide_channels: int = 0,
     ) -> None:
         super().__init__()
+        self.guide_channels = guide_channels
         if not timm.is_model(name):
             similar = ", ".join(difflib.get_close_matches(name, timm.list_models(), n=5))
             raise ValueError(f"TimmBottomUp: timm has no network {name!r}; similar: {similar}")
@@ -51,7 +59,9 @@ class TimmBottomUp(Backbone):
             )
         size: dict[str, Any] = {} if img_size is None else {"img_size": img_size}
         try:
-            self.network = timm.create_model(name, pretrained=False, features_only=True, **size)
+            self.network = timm.create_model(
+                name, pretrained=False, features_only=True, in_chans=3 + guide_channels, **size
+            )
         except TypeError as error:
             if img_size is None or "img_size" not in str(error):
                 raise
@@ -75,7 +85,10 @@ class TimmBottomUp(Backbone):
         self._out_features = [level for _, level, _, _ in self._levels]
 
     def forward(self, image: Tensor) -> dict[str, Tensor]:
-        """(B, 3, H, W), normalised → level → (B, C, ceil(H / stride), ceil(W / stride))."""
+        """(B, 3, H, W), normalised → level → (B, C, ceil(H / stride), ceil(W / stride)).
+
+        With guide_channels: (B, 3 + guide_channels, H, W).
+        """
         maps = self.network(image)
         if self._nhwc:
             maps = [each.permute(0, 3, 1, 2) for each in maps]
@@ -99,6 +112,10 @@ def _load_lite0(network: nn.Module) -> None:
     stored = list(torch.load(file, map_location="cpu", weights_only=True).values())
     state = network.state_dict()
     for (name, tensor), value in zip(state.items(), stored[: len(state)], strict=True):
+        if (
+            value.ndim == tensor.ndim == 4 and value.shape[1] == 3
+        ):  # the first layer, which may see more
+            value = F.pad(value, (0, 0, 0, 0, 0, tensor.shape[1] - 3))
         if tensor.shape != value.shape:
             raise RuntimeError(
                 f"{file}: its tensor for {name} has shape {tuple(value.shape)}, expected "
@@ -123,6 +140,7 @@ class FeaturePyramid(Backbone):
     ) -> None:
         super().__init__()
         self.bottom_up = bottom_up
+        self.guide_channels = int(getattr(bottom_up, "guide_channels", 0))
         shapes = bottom_up.output_shape()
         self._levels = sorted(shapes, key=lambda level: shapes[level].stride)
         self.lateral = nn.ModuleDict(
@@ -202,9 +220,12 @@ def build_light_backbone(
     channels: int = 64,
     pretrained: bool = True,
     img_size: int | None = None,
+    guide_channels: int = 0,
 ) -> FeaturePyramid:
     """A timm network with a light pyramid of which only stride 4 is computed."""
-    bottom_up = TimmBottomUp(name, pretrained=pretrained, img_size=img_size)
+    bottom_up = TimmBottomUp(
+        name, pretrained=pretrained, img_size=img_size, guide_channels=guide_channels
+    )
     return FeaturePyramid(bottom_up, channels=channels)
 
 
@@ -222,4 +243,5 @@ def build_timm_fpn_backbone(cfg: CfgNode, input_shape: ShapeSpec) -> Backbone:
         channels=cfg.MODEL.FPN.OUT_CHANNELS,
         pretrained=cfg.MODEL.TIMM.PRETRAINED,
         img_size=cfg.MODEL.TIMM.IMG_SIZE or None,
+        guide_channels=cfg.MODEL.TIMM.GUIDE_CHANNELS,
     )

@@ -94,8 +94,8 @@ class _FromRegions(nn.Module):
         self.model, self.aligner = model, aligner
 
     def forward(self, regions: Tensor, keypoints: Tensor, visibility: Tensor) -> tuple[Tensor, ...]:
-        aligned = self.aligner.region_features(regions)
         kpts_grid = keypoints.double() / self.aligner.stride
+        aligned = self.aligner.region_features(regions, self.model.guide(kpts_grid, visibility))
         prediction = self.model.predict(aligned, kpts_grid, visibility)
         probabilities = prediction.logit.float().sigmoid()
         if self.model.quality_head is None:

@@ -11,21 +11,17 @@ from typing import Any, Literal, NamedTuple
 
 import torch
 from detectron2.config import CfgNode, configurable
-from detectron2.modeling import META_ARCH_REGISTRY, build_backbone
+from detectron2.modeling import META_ARCH_REGISTRY
 from detectron2.structures import BitMasks, Boxes, Instances
 from torch import Tensor, nn
 
 from kp2seg.alignment import sample_aligned, warp_back
-from kp2seg.modeling.aligners import Aligner, FeatureAligner, ImageAligner, Regions
+from kp2seg.modeling.aligners import Aligner, Regions
+from kp2seg.modeling.cfgnode import pose2seg_arguments
 from kp2seg.modeling.losses import mask_iou, mask_loss, quality_loss
-from kp2seg.modeling.mask_head import (
-    LightMaskHead,
-    MaskPrediction,
-    MaskQualityHead,
-    PublishedMaskHead,
-)
+from kp2seg.modeling.mask_head import MaskPrediction, MaskQualityHead
 from kp2seg.modeling.people import People, gather_masks, gather_people
-from kp2seg.skeleton import channel_order, skeleton_maps
+from kp2seg.skeleton import channel_order, skeleton_channels, skeleton_maps
 from kp2seg.template_files import (
     Copies,
     PoseTemplates,
@@ -66,7 +62,8 @@ class Pose2Seg(nn.Module):
              templates: pose templates, or their JSON file, or what that holds.
              template_copies: "labels" as published, "mirror" or "none", see `matching_templates`.
              quality_head: predicts masks' IoU; None for none.
-             skeleton: give the head skeleton channels.  skeleton_sigma: px of the grid.
+             skeleton: give the head skeleton channels; a backbone with guide_channels gets them
+             too, at the regions' size.  skeleton_sigma: px of the grid.
              max_people: of a training step, drawn at random; 0 is all.  people_chunk: how many
              people go through the head at once at inference.
              dice: weight of the dice loss; 0 as published.
@@ -111,8 +108,20 @@ class Pose2Seg(nn.Module):
                 + (f" and {channels - aligner.channels} skeleton channels" if skeleton else "")
                 + f" are {channels}: set in_channels={channels}"
             )
+        guide = int(getattr(aligner.backbone, "guide_channels", 0))
+        if guide and aligner.shared:
+            raise ValueError(
+                f"aligner.backbone: guide_channels={guide}, but with {type(aligner).__name__} "
+                "people share what it sees; expected 0"
+            )
+        if guide not in (0, skeleton_channels(templates)):
+            raise ValueError(
+                f"aligner.backbone: guide_channels={guide}; these templates have "
+                f"{skeleton_channels(templates)} skeleton channels"
+            )
         self.templates = templates
         self.aligner = aligner
+        self.guided = guide > 0
         self.mask_head = mask_head
         self.quality_head = quality_head
         self.skeleton, self.skeleton_sigma = skeleton, skeleton_sigma
@@ -127,59 +136,7 @@ class Pose2Seg(nn.Module):
     @classmethod
     def from_config(cls, cfg: CfgNode) -> dict[str, Any]:
         """Arguments of `__init__` from a CfgNode with `kp2seg.config.add_kp2seg_config`."""
-        c = cfg.MODEL.POSE2SEG
-        if not c.TEMPLATES:
-            raise ValueError(
-                "MODEL.POSE2SEG.TEMPLATES: names no file of pose templates; "
-                "kp2seg.zoo.templates('person') is one, tools/build_templates.py makes others"
-            )
-        templates = load_templates(c.TEMPLATES)
-        backbone = build_backbone(cfg)
-        shared: dict[str, Any] = {
-            "in_feature": c.IN_FEATURE,
-            "pixel_mean": cfg.MODEL.PIXEL_MEAN,
-            "pixel_std": cfg.MODEL.PIXEL_STD,
-            "convention": c.CONVENTION,
-            "matching": c.MATCHING,
-            "transform": c.TRANSFORM,
-            "region_scale": c.REGION_SCALE,
-            "fallback": c.FALLBACK,
-            "jitter": {
-                "angle_deg": c.JITTER.ANGLE_DEG,
-                "scale": c.JITTER.SCALE,
-                "shift": c.JITTER.SHIFT,
-            },
-        }
-        aligner: Aligner
-        if c.ALIGN == "features":
-            aligner = FeatureAligner(
-                backbone, input_size=c.INPUT_SIZE, align_size=c.ALIGN_SIZE, **shared
-            )
-        elif c.ALIGN == "image":
-            aligner = ImageAligner(backbone, region_size=c.REGION_SIZE, **shared)
-        else:
-            raise ValueError(
-                f"MODEL.POSE2SEG.ALIGN: expected 'features' or 'image', got {c.ALIGN!r}"
-            )
-        heads = {"published": PublishedMaskHead, "light": LightMaskHead}
-        if c.HEAD not in heads:
-            raise ValueError(f"MODEL.POSE2SEG.HEAD: expected {' or '.join(heads)}, got {c.HEAD!r}")
-        extra = skeleton_channels(templates) if c.SKELETON else 0
-        head = heads[c.HEAD](aligner.channels + extra)
-        return {
-            "aligner": aligner,
-            "mask_head": head,
-            "templates": templates,
-            "template_copies": c.TEMPLATE_COPIES,
-            "quality_head": MaskQualityHead(head.feature_channels) if c.QUALITY else None,
-            "skeleton": c.SKELETON,
-            "skeleton_sigma": c.SKELETON_SIGMA,
-            "max_people": c.MAX_PEOPLE,
-            "people_chunk": c.PEOPLE_CHUNK,
-            "dice": c.DICE,
-            "score_mode": c.SCORE_MODE,
-            "input_format": cfg.INPUT.FORMAT,
-        }
+        return pose2seg_arguments(cfg)
 
     @property
     def device(self) -> torch.device:
@@ -245,13 +202,29 @@ class Pose2Seg(nn.Module):
 
     def masks_of(self, seen: Any, people: People, regions: Regions) -> RegionMasks:
         """Masks of people in their regions. Args: seen: of the aligner's `look`."""
-        aligned = self.aligner.features(seen, people, regions)
+        guide = self.guide(regions.kpts_grid, people.visibility)
+        aligned = self.aligner.features(seen, people, regions, guide)
         prediction = self.predict(aligned, regions.kpts_grid, people.visibility)
         quality = None if self.quality_head is None else self.quality_head(prediction)
         scale = prediction.logit.shape[-1] / self.aligner.grid_size
         A_img2grid = self.aligner.in_centres(regions.A_img2grid)
         A_img2mask = A_img2grid * A_img2grid.new_tensor([[scale], [scale], [1.0]])
         return RegionMasks(prediction.logit, quality, A_img2mask)
+
+    def guide(self, kpts_grid: Tensor, visibility: Tensor) -> Tensor | None:
+        """(P, S, R, R) skeleton channels of the regions, for a backbone that takes them."""
+        if not self.guided:
+            return None
+        stride, side = self.aligner.stride, self.aligner.grid_size * self.aligner.stride
+        return skeleton_maps(
+            kpts_grid * stride,
+            visibility,
+            self.connections,
+            (side, side),
+            sigma_px=self.skeleton_sigma * stride,
+            half_width_px=float(stride),
+            convention=self.aligner.convention,
+        )
 
     def predict(self, aligned: Tensor, kpts_grid: Tensor, visibility: Tensor) -> MaskPrediction:
         """Aligned features (P, C, s, s) and the keypoints in their grid → the head's answer."""
@@ -330,8 +303,3 @@ def _joined(chunks: list[RegionMasks]) -> RegionMasks | None:
 def _mask_boxes(masks: Tensor) -> Tensor:
     """(P, 4) x0, y0, x1, y1 of masks (P, h, w); 0 for an empty one."""
     return BitMasks(masks).get_bounding_boxes().tensor.to(masks.device)
-
-
-def skeleton_channels(templates: PoseTemplates) -> int:
-    """How many channels the skeleton of these templates has: K + 2 L."""
-    return len(templates.names) + 2 * len(templates.connections)

@@ -109,6 +109,14 @@ def test_channels_that_are_not_given_are_counted(file, overrides, channels):
     assert config.model.mask_head.in_channels == channels  # so that a checkpoint has them
 
 
+def test_a_guide_of_the_backbone_is_counted():
+    changes = ["guide_channels=null", "pretrained=false"]
+    overrides = [f"model.aligner.backbone.{change}" for change in changes]
+    config = load_seg_config(ROOT / "configs/kp2seg/light.py", overrides)
+    assert build_model(config).aligner.backbone.guide_channels == 55
+    assert config.model.aligner.backbone.guide_channels == 55
+
+
 def test_a_head_for_other_channels_is_named(file):
     config = load_seg_config(file, ["model.skeleton=false"])
     with pytest.raises(

@@ -16,7 +16,8 @@ from torch import Tensor, nn
 
 from kp2seg.modeling.aligners import FeatureAligner, ImageAligner
 from kp2seg.modeling.mask_head import LightMaskHead, MaskQualityHead
-from kp2seg.modeling.meta_arch import Pose2Seg, skeleton_channels
+from kp2seg.modeling.meta_arch import Pose2Seg
+from kp2seg.skeleton import skeleton_channels
 from kp2seg.template_files import PoseTemplates
 
 NAMES = ("top", "left", "right", "bottom")

@@ -87,6 +87,7 @@ def test_the_light_model(people):
         "transform": "similarity",
         "region_scale": 0.8,
         "fallback": "box",
+        "box_expand": 1.7,
     }
     result = model([people])[0]["instances"]
     assert result.pred_masks.shape == (2, 90, 120)
@@ -112,6 +113,12 @@ def test_a_model_without_skeleton():
     changes = [*LIGHT, "MODEL.POSE2SEG.SKELETON", False, "MODEL.TIMM.PRETRAINED", False]
     model = build_model(config(changes))
     assert model.mask_head.stem[0].in_channels == 16
+
+
+def test_a_backbone_that_sees_the_skeleton(people):
+    model = build_model(config([*LIGHT, "MODEL.POSE2SEG.GUIDE", True])).eval()
+    assert model.aligner.backbone.guide_channels == 17 + 2 * 19
+    assert model([people])[0]["instances"].pred_masks.shape == (2, 90, 120)
 
 
 @pytest.mark.parametrize(
