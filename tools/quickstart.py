@@ -32,7 +32,8 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     add = parser.add_argument
     add("--fresh", action="store_true", help="remove an earlier demo from OUT first")
     add("--out", type=Path, default=Path("runs/demo"), help="folder to write (runs/demo)")
-    add("--config", type=Path, default=ROOT / "configs/keypointnet/demo.yaml")
+    add("--config", type=Path, help="of KeypointNet (configs/keypointnet/demo.yaml; with --loop "
+        "demo-loop.yaml)")  # fmt: skip
     add("--train", help="models to train on (chair:0-300)")
     add("--test", help="held-out models (chair:10000-10012)")
     add("--views", type=at_least_one, help="views of each model (40)")
@@ -75,7 +76,9 @@ def main(arguments: list[str] | None = None) -> None:
     stopped = "\nstopped; the same command goes on from here"
     errors = CheckpointError, TrainingError, WorkerError
     with errors_in_one_line("quickstart", *errors, stopped=stopped):
-        config = load_config(args.config, [f"run.seed={args.seed}", *args.overrides])
+        name = "demo-loop.yaml" if args.loop else "demo.yaml"
+        file = args.config or ROOT / "configs/keypointnet" / name
+        config = load_config(file, [f"run.seed={args.seed}", *args.overrides])
         if args.fresh:
             discard(args.out)
         if args.loop:

@@ -144,7 +144,8 @@ def _curves(x: str, y: str) -> go.Figure:
             "margin": {"l": 55, "r": 10, "t": 10, "b": 45},
             "xaxis": {"title": {"text": x}},
             "yaxis": {"title": {"text": y}},
-            "legend": {"orientation": "h", "y": 1.12},
+            # Grows upwards: on a phone it has several rows.
+            "legend": {"orientation": "h", "y": 1.02, "yanchor": "bottom"},
             "hovermode": "x",
         }
     )

@@ -24,7 +24,7 @@ from kp2seg.report.keypoints import KeypointRun, held_out_models
 from kp2seg.report.masks import Instance, MaskRun
 from kp2seg.report.page import Gallery, Picture, Section
 
-_SHOWN = 6
+_SHOWN = 8
 _WELL_SEEN = 0.5
 """Less of an object hidden than this counts as well seen."""
 

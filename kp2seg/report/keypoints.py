@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+import cv2
 import numpy as np
 import torch
 
@@ -176,12 +177,14 @@ def _maps(model: KeypointNet, entry: ModelViews) -> Section:
     ]
     for i, prob in enumerate(found.prob[0].numpy()):
         confidence = float(found.confidence[0, i])
-        colour = "#%02x%02x%02x" % keypoint_colours(model.num_keypoints)[i]  # noqa: UP031
+        tile = heat_over(picture, prob, _TILE_PX)
+        colour = keypoint_colours(model.num_keypoints)[i]
+        cv2.circle(tile, (16, 16), 8, colour, -1, cv2.LINE_AA)
         tiles.append(
             Picture(
-                heat_over(picture, prob, _TILE_PX),
+                tile,
                 f"Where point {i + 1} is looked for: bright where it is likely.",
-                f"point {i + 1} ({colour}), confidence {confidence:.2f}",
+                f"point {i + 1}, confidence {confidence:.2f}",
             )
         )
     return Section(
@@ -189,7 +192,8 @@ def _maps(model: KeypointNet, entry: ModelViews) -> Section:
         "Probability maps",
         (
             "A point is where its map is on average. Its confidence is the share of the map that "
-            "lies within 0.15 of that place, in units of half the picture.",
+            "lies within 0.15 of that place, in units of half the picture. The disc in a corner "
+            "has the point's colour.",
         ),
         [Gallery(tiles)],
     )

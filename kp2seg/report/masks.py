@@ -196,7 +196,7 @@ def _steps(run: MaskRun) -> Section:
     )
 
 
-def _best_and_worst(run: MaskRun, n: int = 6) -> Section:
+def _best_and_worst(run: MaskRun, n: int = 8) -> Section:
     ordered = sorted(run.instances, key=lambda row: -row.iou)
     return Section(
         "instances",
