@@ -12,7 +12,7 @@ from keypointnet.checkpoints import build_model, save_checkpoint
 from keypointnet.config import load_config
 from kp2seg import discovery_answers
 from kp2seg.data.coco_json import check_coco
-from kp2seg.keypoint_sources.discovered import CORNERS
+from kp2seg.keypoint_sources.layouts import CORNERS
 from kp2seg.template_poses import read_poses
 
 SETTINGS = ["model.num_keypoints=5", "model.channels=8", "model.orientation_channels=4"]

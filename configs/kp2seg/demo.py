@@ -9,6 +9,7 @@ from .light import data, model, optimizer, schedule, train
 
 model.aligner.region_size = 96
 model.aligner.region_scale = 0.9
+model.corner_weight = 20.0
 model.aligner.jitter.update(angle_deg=10.0, scale=(0.85, 1.15), shift=0.08)
 model.mask_head.in_channels = None
 model.aligner.backbone.guide_channels = None

@@ -16,10 +16,8 @@ from keypointnet.discovery import Discovered, discover
 from keypointnet.geometry import normalised_to_pixels
 from keypointnet.model import KeypointNet
 from kp2seg.affine import invert, transform_points
+from kp2seg.keypoint_sources.layouts import CORNERS
 from kp2seg.pictures import cut, pyramid
-
-CORNERS = ("box_top_left", "box_top_right", "box_bottom_left", "box_bottom_right")
-"""Names of a box's corners where they stand beside its object's keypoints."""
 
 
 @dataclass(frozen=True)

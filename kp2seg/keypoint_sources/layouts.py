@@ -91,6 +91,10 @@ def map_joints(
     return mapped, codes
 
 
+CORNERS = ("box_top_left", "box_top_right", "box_bottom_left", "box_bottom_right")
+"""Names of a box's corners where they stand beside its object's keypoints."""
+
+
 def flip_pairs(names: Sequence[str]) -> tuple[tuple[str, str], ...]:
     """Pairs (left, right) among the joints, by their names; empty where nothing is mirrored."""
     return tuple(

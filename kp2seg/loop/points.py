@@ -17,7 +17,8 @@ from keypointnet.files import write_json
 from kp2seg.data.object_boxes import read_object_boxes
 from kp2seg.data.problems import DataError
 from kp2seg.discovery import discover_dataset
-from kp2seg.keypoint_sources.discovered import CORNERS, Finding, box_corners
+from kp2seg.keypoint_sources.discovered import Finding, box_corners
+from kp2seg.keypoint_sources.layouts import CORNERS
 from kp2seg.template_drawing import draw_templates
 from kp2seg.template_files import save_templates
 from kp2seg.template_poses import read_poses

@@ -7,7 +7,7 @@ keypoints in the features' grid.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -30,30 +30,12 @@ from kp2seg.modeling.people import People
 from kp2seg.modeling.region_matching import (
     Fallback,
     Matching,
+    Regions,
     check_matching,
     match_regions,
     random_jitter,
 )
 from kp2seg.pictures import cut, pyramid, to_bytes, to_float, warp
-
-
-class Regions(NamedTuple):
-    """The regions of P people.
-
-    A_img2grid: (P, 3, 3) float64, px of the picture to px of the features' grid.
-    kpts_grid:  (P, K, 2) px of the grid.
-    Both are in the aligner's pixel convention; `Aligner.in_centres` turns matrices into the usual
-    one.
-    template:   (P,) int64, the row of the matched template, or -1.
-    """
-
-    A_img2grid: Tensor
-    kpts_grid: Tensor
-    template: Tensor
-
-    def take(self, rows: Tensor) -> Regions:
-        """The regions of some people, in their order."""
-        return Regions(*(values[rows] for values in self))
 
 
 class Aligner(nn.Module):
@@ -70,6 +52,7 @@ class Aligner(nn.Module):
     pixel_mean: Tensor
     pixel_std: Tensor
     shared: bool  # whether people of a picture share what the backbone sees
+    point_weight: Tensor | None  # (K,) of the keypoints in the fit; None: all alike
 
     def __init__(
         self,
@@ -107,6 +90,7 @@ class Aligner(nn.Module):
             "fallback": fallback,
             "box_expand": box_expand,
         }
+        self.register_buffer("point_weight", None, False)
         self.jitter = jitter
         if jitter is not None:
             try:
@@ -240,6 +224,7 @@ class FeatureAligner(Aligner):
             source_size=A_img2feat.new_full((len(people), 2), side),
             align_size=(grid, grid),
             single=single,
+            weight=self.point_weight,
             **self.matching,  # type: ignore[arg-type]
         )
         A_feat2grid = self.jittered(found.A_src2align, (grid, grid), generator)
@@ -312,6 +297,7 @@ class ImageAligner(Aligner):
             templates,
             source_size=people.source_sizes(),
             align_size=side,
+            weight=self.point_weight,
             **self.matching,  # type: ignore[arg-type]
         )
         A_img2region = self.jittered(found.A_src2align, side, generator)

@@ -16,6 +16,7 @@ from detectron2.structures import BitMasks, Boxes, Instances
 from torch import Tensor, nn
 
 from kp2seg.alignment import sample_aligned, warp_back
+from kp2seg.keypoint_sources.layouts import CORNERS
 from kp2seg.modeling.aligners import Aligner, Regions
 from kp2seg.modeling.cfgnode import pose2seg_arguments
 from kp2seg.modeling.losses import mask_iou, mask_loss, quality_loss
@@ -61,6 +62,8 @@ class Pose2Seg(nn.Module):
              `skeleton_channels(templates)` channels (without skeleton only the former).
              templates: pose templates, or their JSON file, or what that holds.
              template_copies: "labels" as published, "mirror" or "none", see `matching_templates`.
+             corner_weight: of the keypoints that are a box's corners, in the fit of a template;
+             the others have 1. A large one makes regions as large as the boxes.
              quality_head: predicts masks' IoU; None for none.
              skeleton: give the head skeleton channels; a backbone with guide_channels gets them
              too, at the regions' size.  skeleton_sigma: px of the grid.
@@ -81,6 +84,7 @@ class Pose2Seg(nn.Module):
         mask_head: nn.Module,
         templates: PoseTemplates | Mapping[str, Any] | str | Path,
         template_copies: Copies = "labels",
+        corner_weight: float = 1.0,
         quality_head: MaskQualityHead | None = None,
         skeleton: bool = True,
         skeleton_sigma: float = 3.0,
@@ -132,6 +136,9 @@ class Pose2Seg(nn.Module):
         self.input_format = input_format
         points = matching_templates(templates, template_copies)
         self.register_buffer("template_points", points, persistent=False)
+        if corner_weight != 1:
+            weights = [corner_weight if name in CORNERS else 1.0 for name in templates.names]
+            aligner.point_weight = torch.tensor(weights, dtype=torch.float64)
 
     @classmethod
     def from_config(cls, cfg: CfgNode) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from functools import partial
-from typing import Literal, get_args
+from typing import Literal, NamedTuple, get_args
 
 import torch
 from torch import Tensor
@@ -17,6 +17,25 @@ from kp2seg.alignment import Alignment, best_templates
 
 Matching = Literal["templates", "box"]
 Fallback = Literal["whole", "box"]
+
+
+class Regions(NamedTuple):
+    """The regions of P people.
+
+    A_img2grid: (P, 3, 3) float64, px of the picture to px of the features' grid.
+    kpts_grid:  (P, K, 2) px of the grid.
+    Both are in the aligner's pixel convention; `Aligner.in_centres` turns matrices into the usual
+    one.
+    template:   (P,) int64, the row of the matched template, or -1.
+    """
+
+    A_img2grid: Tensor
+    kpts_grid: Tensor
+    template: Tensor
+
+    def take(self, rows: Tensor) -> Regions:
+        """The regions of some people, in their order."""
+        return Regions(*(values[rows] for values in self))
 
 
 def check_matching(matching: str, transform: str, fallback: str) -> None:
@@ -79,6 +98,7 @@ def match_regions(
     region_scale: float = 1.0,
     fallback: Fallback = "whole",
     box_expand: float = 1.7,
+    weight: Tensor | None = None,
     single: bool = False,
 ) -> Alignment:
     """Each person's region.
@@ -88,6 +108,7 @@ def match_regions(
              middle; 1 as published, below 1 shows more of the surroundings.
              fallback: where no template fits, the whole source as published, or the box.
              box_expand: how much larger than the box of the points a region of it is.
+             weight: (K,) of the keypoints in the fit; None: all alike.
              single: similarities are rounded as the reference's.
              The others: as of `kp2seg.alignment.best_templates`.
     Returns: Alignment, its A_src2align in float64.
@@ -105,6 +126,7 @@ def match_regions(
         visibility,
         templates,
         transform=transform,
+        weight=None if weight is None else weight.expand(visibility.shape),
         single=single and transform == "similarity",
         **args,  # type: ignore[arg-type]
     )

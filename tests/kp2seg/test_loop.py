@@ -7,7 +7,7 @@ import pytest
 
 from kp2seg.build import trained_model
 from kp2seg.checkpoints import read_seg_checkpoint
-from kp2seg.keypoint_sources.discovered import CORNERS
+from kp2seg.keypoint_sources.layouts import CORNERS
 from kp2seg.loop.study import TITLES, format_comparison, ratios
 from kp2seg.modeling.discovering import DiscoveringPose2Seg
 

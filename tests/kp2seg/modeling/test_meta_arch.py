@@ -215,3 +215,10 @@ def test_what_cannot_be(make_model, picture, templates):
         make_model(people_chunk=0)
     with pytest.raises(ValueError, match="the backbone has no feature 'p3', only p2"):
         make_model(aligner={"in_feature": "p3"})
+
+
+def test_corners_of_a_box_weigh_more_in_the_fit(make_model, templates, monkeypatch):
+    monkeypatch.setattr("kp2seg.modeling.meta_arch.CORNERS", ("top", "bottom"))
+    assert make_model().aligner.point_weight is None
+    weight = make_model(corner_weight=20.0).aligner.point_weight
+    assert weight.tolist() == [20, 1, 1, 20]

@@ -174,3 +174,19 @@ def test_jitter_turns_about_the_middle_by_hand():
     point = transform_points(A, torch.tensor([[50.0, 20.0]], dtype=F64))[0]
     expected = [40 + 20 * math.cos(angle), 20 + 20 * math.sin(angle)]
     torch.testing.assert_close(point, torch.tensor(expected, dtype=F64))
+
+
+def test_heavy_points_decide_where_a_region_lies():
+    """Three points of four lie as in the template; the fourth, moved, pulls the more it weighs."""
+    kpts = 100 * DIAMOND[..., :2].clone()
+    kpts[0, 3, 1] += 40
+    seen = torch.full((1, 4), 2)
+    args = {"source_size": SIZE, "align_size": (64, 64)}
+    errors = []
+    for weight in (None, torch.ones(4, dtype=F64), torch.tensor([1, 1, 1, 50.0], dtype=F64)):
+        found = match_regions(kpts, seen, DIAMOND, weight=weight, **args)
+        assert found.template.tolist() == [0]
+        moved = transform_points(found.A_src2align, kpts)[0, 3]
+        errors.append(float((moved - 64 * DIAMOND[0, 3, :2]).norm()))
+    assert errors[0] == pytest.approx(errors[1])
+    assert errors[2] < 0.2 * errors[0]
