@@ -84,13 +84,18 @@ def point_ids(corners: np.ndarray, tolerance: float = 1e-6) -> np.ndarray:
 
 
 def clean_faces(soup: Soup, tolerance: float = 1e-6) -> Soup:
-    """Drop faces without area, and all but one of the faces over the same three points.
+    """The faces of `kept_faces`, in their order; there may be none."""
+    return soup.keep(kept_faces(soup, tolerance))
+
+
+def kept_faces(soup: Soup, tolerance: float = 1e-6) -> np.ndarray:
+    """Which faces are left without those that have no area, and with one of each over three points.
 
     Doubled faces (one for each winding, common in ShapeNet) fight for the same depth and speckle a
     double-sided picture. Of several, a textured one is kept before a plain one, then the first.
 
     Args:    soup: normalised.
-    Returns: a soup with the kept faces in their order; it may be empty.
+    Returns: (K,) int, rising.
     """
     ids = point_ids(soup.corners, tolerance)
     distinct = (ids[:, 0] != ids[:, 1]) & (ids[:, 1] != ids[:, 2]) & (ids[:, 2] != ids[:, 0])
@@ -101,7 +106,7 @@ def clean_faces(soup: Soup, tolerance: float = 1e-6) -> Soup:
     key = np.sort(ids[order], axis=1)
     _, pair = np.unique(key[:, 1] * (1 << 32) + key[:, 2], return_inverse=True)
     _, first = np.unique(key[:, 0] * (1 << 32) + pair.reshape(-1), return_index=True)
-    return soup.keep(np.sort(order[first]))
+    return np.asarray(np.sort(order[first]))
 
 
 def crease_normals(

@@ -15,7 +15,8 @@ class Assembly:
     """A list of coloured, labelled pieces that becomes a `Model`.
 
     Part names are kept in the order of their first use; `build` writes them, with the part of each
-    face, to `meshes[0].metadata["parts"] = {"names": [...], "face_part": (F,) int}`.
+    face and the piece (leg, slat, ...) that it belongs to, to `meshes[0].metadata["parts"] =
+    {"names": [...], "face_part": (F,) int, "face_piece": (F,) int}`.
 
     Attributes:
         on_column: it stands on one column, not on legs; `build` writes it to metadata["on_column"].
@@ -62,6 +63,7 @@ class Assembly:
         mesh.metadata["parts"] = {
             "names": list(self._names),
             "face_part": np.repeat(np.array(self._parts, dtype=np.int64), n_faces),
+            "face_piece": np.repeat(np.arange(len(n_faces)), n_faces),
         }
         mesh.metadata["on_column"] = self.on_column
         return Model(id=model_id, meshes=[mesh])

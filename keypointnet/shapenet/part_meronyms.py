@@ -1,0 +1,60 @@
+"""A model's parts held against the parts that a dictionary gives the class.
+
+WordNet calls them part meronyms: those of "chair" are "back" and "leg". Where they come from is the
+caller's choice: anything that gives words for a word.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+from keypointnet.shapenet.parts import Part, name_words, singular
+
+Meronyms = Callable[[str], Iterable[str]] | Mapping[str, Iterable[str]]
+"""Word -> the words for its parts; underscores stand for spaces, as in WordNet's lemmas."""
+
+
+@dataclass(frozen=True)
+class MeronymLinks:
+    """What a tree's part names have to do with a dictionary's.
+
+    linked:   part name -> the meronym that it names.
+    unknown:  names that tell something, but no meronym.
+    without:  meronyms that no part is named after.
+    """
+
+    linked: dict[str, str]
+    unknown: list[str]
+    without: list[str]
+
+
+def link_meronyms(root: Part, words: Iterable[str], meronyms: Meronyms) -> MeronymLinks:
+    """Which part names are meronyms of the class.
+
+    A part is linked to the meronym whose words all stand in its name, in any order and number
+    ("chair_leg", "Legs.001" and "leg" to "leg"); of several, to that with the most words.
+
+    Args:    root: its own name is not looked at, nor names that tell nothing ("component 3").
+             words: for the class, such as a synset's lemmas; the meronyms of all count.
+             meronyms: a function or a mapping; a word that it does not have has no parts.
+    """
+    known: dict[str, frozenset[str]] = {}
+    for word in words:
+        given = meronyms(word) if callable(meronyms) else meronyms.get(word, ())
+        for meronym in given:
+            title = meronym.replace("_", " ")
+            known[title] = frozenset(singular(part) for part in title.lower().split())
+    linked: dict[str, str] = {}
+    unknown: list[str] = []
+    for _, part in list(root.walk())[1:]:
+        if part.name in linked or part.name in unknown or not part.named:
+            continue
+        said = set(name_words(part.name))
+        found = [title for title, needed in known.items() if needed and needed <= said]
+        if found:
+            linked[part.name] = max(found, key=lambda title: (len(known[title]), title))
+        else:
+            unknown.append(part.name)
+    without = [title for title in known if title not in linked.values()]
+    return MeronymLinks(linked, unknown, without)
