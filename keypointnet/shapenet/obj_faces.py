@@ -7,6 +7,7 @@ each face is, which trimesh does not keep apart from the material. Format: Wavef
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -58,7 +59,7 @@ def read_obj_faces(path: Path) -> ObjFaces:
                 points.append([float(word) for word in rest.split()[:3]])
             except ValueError:
                 points.append([])
-            if len(points[-1]) != 3 or not np.isfinite(points[-1]).all():
+            if len(points[-1]) != 3 or not all(map(math.isfinite, points[-1])):
                 raise ModelError(f"{path}, line {number}: expected v and 3 numbers, found {line!r}")
         elif key == "f":
             face = _face_indices(rest, len(points), f"{path}, line {number}")

@@ -66,8 +66,9 @@ def correspond(
     """Which parts of two models are the same part.
 
     Level by level: the children of two parts that correspond are compared with each other, down to
-    where one of the two has none. Parts with the same telling words in their names belong together;
-    of several with one name, those that lie alike. The others go by shape, but two parts whose
+    where one of the two has none. Parts with the same telling words in their names belong together
+    (what the model's own name says tells nothing: in a "chair", "chair_seat" is "seat"); of several
+    with one name, those that lie alike. The others go by shape, but two parts whose
     names tell different things stay apart, unless the two levels have no name in common.
 
     Args:    first, second: the roots, which are not themselves compared.
@@ -78,6 +79,7 @@ def correspond(
     Raises:  ValueError: a part without faces or points.
     """
     frames = _Frame(first, side_axis), _Frame(second, side_axis)
+    own_words = frozenset([*name_words(first.name), *name_words(second.name)]) if names else None
     if leaves:
         levels = [(first.leaves(), second.leaves())]
     else:
@@ -86,7 +88,7 @@ def correspond(
     only_first: list[Part] = []
     only_second: list[Part] = []
     while levels:
-        level = _match_level(*levels.pop(), *frames, names, max_cost)
+        level = _match_level(*levels.pop(), *frames, own_words, max_cost)
         matches += level.matches
         only_first += level.only_first
         only_second += level.only_second
@@ -172,12 +174,13 @@ def _match_level(
     others: Sequence[Part],
     frame: _Frame,
     other_frame: _Frame,
-    names: bool,
+    own_words: frozenset[str] | None,
     max_cost: float,
 ) -> Correspondence:
+    """One level; own_words: of the models' own names, or None to leave names aside."""
     costs = _costs(_described(parts, frame), _described(others, other_frame))
-    words = [frozenset(name_words(part.name)) if names else frozenset() for part in parts]
-    other_words = [frozenset(name_words(part.name)) if names else frozenset() for part in others]
+    words = [_telling(part.name, own_words) for part in parts]
+    other_words = [_telling(part.name, own_words) for part in others]
     free, other_free = list(range(len(parts))), list(range(len(others)))
     found: list[tuple[int, int, str]] = []
     shared = (set(words) & set(other_words)) - {frozenset()}
@@ -200,6 +203,14 @@ def _match_level(
         [part for k, part in enumerate(parts) if k not in taken],
         [part for k, part in enumerate(others) if k not in other_taken],
     )
+
+
+def _telling(name: str, own_words: frozenset[str] | None) -> frozenset[str]:
+    """A part name's words without those of the model's, unless that leaves none."""
+    if own_words is None:
+        return frozenset()
+    said = frozenset(name_words(name))
+    return said - own_words or said
 
 
 def _places(values: Sequence[Hashable], wanted: Hashable) -> list[int]:

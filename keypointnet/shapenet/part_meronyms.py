@@ -29,6 +29,19 @@ class MeronymLinks:
     without: list[str]
 
 
+def link_lines(links: MeronymLinks) -> list[str]:
+    """The links as text, a line for each kind that there is."""
+    lines = []
+    if links.linked:
+        said = (f"{n} = {m}" if n != m else n for n, m in links.linked.items())
+        lines.append(f"in the dictionary: {', '.join(said)}")
+    if links.unknown:
+        lines.append(f"not in the dictionary: {', '.join(links.unknown)}")
+    if links.without:
+        lines.append(f"only in the dictionary: {', '.join(links.without)}")
+    return lines
+
+
 def link_meronyms(root: Part, words: Iterable[str], meronyms: Meronyms) -> MeronymLinks:
     """Which part names are meronyms of the class.
 

@@ -2,7 +2,8 @@
 
 Convention: the object frame of `keypointnet.shapenet.models`: +Y up, X from side to side, the
 longest side 2. A part's own faces or points are those that none of its children has; everything
-that a part is asked for (bounds, area, ...) counts its children in.
+that a part is asked for (bounds, area, ...) counts its children in, and is found once: change a
+tree before it is measured.
 """
 
 from __future__ import annotations

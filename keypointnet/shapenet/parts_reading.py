@@ -29,7 +29,8 @@ def read_parts(
              a folder that holds one; or one parametric model, such as "chair:7-8".
              by: how a mesh is taken apart, see `read_mesh_parts`.
              labels: the .seg file of a .pts, where it lies elsewhere.
-             metadata: ShapeNetSem's metadata.csv; if None, one in the model's folder or above.
+             metadata: ShapeNetSem's metadata.csv; if None, one in the model's folder or above,
+             which, where it cannot be read or has no such model, is only noted.
              weight_unit: of its column weight, see `read_attributes`.
     Raises:  ModelError (a ValueError), naming the file: see the reader of each kind; or the folder
              holds several models.
@@ -46,12 +47,19 @@ def read_parts(
         root = _read_mesh_or_family(model, by)
         model_id = root.name
     table = metadata or (find_metadata(path) if path.exists() else None)
-    if table is not None:
+    if table is None:
+        return root
+    try:
         attributes = read_attributes(table, model_id, weight_unit)
-        if attributes is not None:
-            apply_attributes(root, attributes)
-        else:
-            root.notes.append(f"{table} has no row of {model_id}")
+    except ModelError as error:
+        if metadata is not None:
+            raise
+        root.notes.append(f"no attributes: {error}")
+        return root
+    if attributes is not None:
+        apply_attributes(root, attributes)
+    else:
+        root.notes.append(f"no attributes: {table} has no row of {model_id}")
     return root
 
 

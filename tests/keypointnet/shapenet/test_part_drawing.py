@@ -29,7 +29,7 @@ def hue_near(picture: np.ndarray, colour: tuple[int, int, int]) -> np.ndarray:
     rgb = picture.astype(float)
     length = np.linalg.norm(rgb, axis=2) * np.linalg.norm(colour)
     coloured = np.ptp(rgb, axis=2) > 30
-    return coloured & ((rgb @ np.array(colour, float)) / np.maximum(length, 1) > 0.99)
+    return coloured & ((rgb @ np.array(colour, float)) / np.maximum(length, 1) > 0.95)
 
 
 def test_each_part_has_its_colour_where_it_is() -> None:

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from keypointnet.shapenet.part_meronyms import link_meronyms
+from keypointnet.shapenet.part_meronyms import link_lines, link_meronyms
 from keypointnet.shapenet.parts import Part
 
 # As WordNet 3.0 gives them: chair has back and leg, an armchair arms besides.
@@ -21,6 +21,11 @@ def test_part_names_are_linked_in_any_number_and_spelling() -> None:
     }
     assert links.unknown == ["seat"]
     assert links.without == ["backrest"]
+    assert link_lines(links) == [
+        "in the dictionary: Chair_Legs.001 = leg, leg, back_surface_vertical_bar = back",
+        "not in the dictionary: seat",
+        "only in the dictionary: backrest",
+    ]
 
 
 def test_every_word_for_the_class_counts_and_unknown_ones_give_nothing() -> None:

@@ -125,6 +125,10 @@ def test_metadata_above_a_model_are_used(tmp_path: Path) -> None:
     np.testing.assert_allclose(root.extents * (root.cm_per_unit or 0), [50, 52.5, 50])
     (tmp_path / "metadata.csv").write_text("fullId,weight\nwss.b,1\n")
     assert "has no row of a" in read_parts(str(path)).notes[-1]
+    (tmp_path / "metadata.csv").write_text("id\n")  # another collection's
+    assert "it has no column fullId" in read_parts(str(path)).notes[-1]
+    with pytest.raises(ModelError, match="it has no column fullId"):
+        read_parts(str(path), metadata=tmp_path / "metadata.csv")
 
 
 def test_the_command_prints_compares_draws_and_writes(
