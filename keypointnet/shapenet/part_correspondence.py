@@ -69,7 +69,8 @@ def correspond(
     where one of the two has none. Parts with the same telling words in their names belong together
     (what the model's own name says tells nothing: in a "chair", "chair_seat" is "seat"); of several
     with one name, those that lie alike. The others go by shape, but two parts whose
-    names tell different things stay apart, unless the two levels have no name in common.
+    names tell different things (and none of which has the other's name below it, as a "base" of
+    "legs" has) stay apart, unless the two levels have no name in common.
 
     Args:    first, second: the roots, which are not themselves compared.
              leaves: compare the leaves of the trees instead, wherever they hang.
@@ -191,11 +192,13 @@ def _match_level(
     free = [k for k in free if k not in {row for row, _, _ in found}]
     other_free = [k for k in other_free if k not in {column for _, column, _ in found}]
     left = costs[np.ix_(free, other_free)]
-    for k, row in enumerate(free):
-        for j, column in enumerate(other_free):
-            a, b = words[row], other_words[column]
-            if shared and not (a <= b or b <= a):
-                left[k, j] = _NEVER
+    if shared:
+        below = [_telling_below(parts[row], own_words) for row in free]
+        other_below = [_telling_below(others[column], own_words) for column in other_free]
+        for k, row in enumerate(free):
+            for j, column in enumerate(other_free):
+                if not (words[row] <= other_below[j] or other_words[column] <= below[k]):
+                    left[k, j] = _NEVER
     found += [(free[k], other_free[j], "shape") for k, j in assign(left, max_cost)]
     taken, other_taken = {row for row, _, _ in found}, {column for _, column, _ in found}
     return Correspondence(
@@ -211,6 +214,11 @@ def _telling(name: str, own_words: frozenset[str] | None) -> frozenset[str]:
         return frozenset()
     said = frozenset(name_words(name))
     return said - own_words or said
+
+
+def _telling_below(part: Part, own_words: frozenset[str] | None) -> frozenset[str]:
+    """The telling words of a part's name and of those of all parts that it is made of."""
+    return frozenset().union(*(_telling(below.name, own_words) for _, below in part.walk()))
 
 
 def _places(values: Sequence[Hashable], wanted: Hashable) -> list[int]:

@@ -141,6 +141,15 @@ def test_trees_are_compared_level_by_level_and_leaves_anywhere() -> None:
         ("leg", "leg", "name"),
         ("leg", "leg", "name"),
     ]
+    based = grouped()
+    based.children[2].name = "chair_base"
+    legs = Part("leg", children=chair(["piece 1", "piece 2"], (LEFT_LEG, RIGHT_LEG)).children)
+    other = Part("chair", children=[*chair(["seat", "back"], (SEAT, BACK)).children, legs])
+    assert pairs(based, other)[2:] == [
+        ("chair_base", "leg", "shape"),
+        ("leg", "piece 1", "shape"),
+        ("leg", "piece 2", "shape"),
+    ]
     flat = chair(["seat", "back", "leg", "leg"])
     assert len(pairs(grouped(), flat)) == 3
     assert len(pairs(grouped(), flat, leaves=True)) == 4
