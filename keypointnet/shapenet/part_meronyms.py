@@ -1,18 +1,31 @@
 """A model's parts held against the parts that a dictionary gives the class.
 
 WordNet calls them part meronyms: those of "chair" are "back" and "leg". Where they come from is the
-caller's choice: anything that gives words for a word.
+caller's choice: anything that gives words for a word, such as `wordnet_meronyms` of a WordNet.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 from keypointnet.shapenet.parts import Part, name_words, singular
 
 Meronyms = Callable[[str], Iterable[str]] | Mapping[str, Iterable[str]]
 """Word -> the words for its parts; underscores stand for spaces, as in WordNet's lemmas."""
+
+
+class PartDictionary(Protocol):
+    """What is needed of a WordNet; its synsets have an id of eight digits and names."""
+
+    def senses(self, word: str) -> Sequence[Any]:
+        """The meanings of a word, the most frequent first."""
+        ...
+
+    def part_meronyms(self, synset_id: str) -> Sequence[tuple[Any, Sequence[Any]]]:
+        """[(whole, its parts)]: of the synset, then of what it is a kind of."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -27,6 +40,21 @@ class MeronymLinks:
     linked: dict[str, str]
     unknown: list[str]
     without: list[str]
+
+
+def wordnet_meronyms(wordnet: PartDictionary) -> Callable[[str], list[str]]:
+    """The part meronyms of a synset by its id, or of a word in its most frequent meaning."""
+
+    def meronyms(word: str) -> list[str]:
+        if word.isdecimal():
+            ids = [word]
+        else:
+            ids = [sense.id for sense in wordnet.senses(word)[:1]]
+        wholes = [whole for synset_id in ids for whole in wordnet.part_meronyms(synset_id)]
+        names = [name for _, parts in wholes for part in parts for name in part.names]
+        return list(dict.fromkeys(names))
+
+    return meronyms
 
 
 def link_lines(links: MeronymLinks) -> list[str]:

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
-from keypointnet.shapenet.part_meronyms import link_lines, link_meronyms
+from typing import NamedTuple
+
+from keypointnet.shapenet.part_meronyms import link_lines, link_meronyms, wordnet_meronyms
 from keypointnet.shapenet.parts import Part
 
 # As WordNet 3.0 gives them: chair has back and leg, an armchair arms besides.
@@ -51,3 +53,33 @@ def test_a_function_serves_as_well_and_the_roots_name_is_not_looked_at() -> None
 
     links = link_meronyms(tree("leg"), ["chair"], meronyms)
     assert (links.linked, links.without, asked) == ({"leg": "leg"}, ["root"], ["chair"])
+
+
+class Meaning(NamedTuple):
+    id: str
+    names: tuple[str, ...]
+
+
+class SmallWordNet:
+    """Two meanings of chair, and what the first inherits."""
+
+    chair = Meaning("03001627", ("chair",))
+    seat = Meaning("04161981", ("seat",))
+    back = Meaning("02769075", ("back", "backrest"))
+    leg = Meaning("03654576", ("leg",))
+
+    def senses(self, word: str) -> list[Meaning]:
+        return [self.chair, Meaning("10468962", ("president", "chair"))] if word == "chair" else []
+
+    def part_meronyms(self, synset_id: str) -> list[tuple[Meaning, list[Meaning]]]:
+        if synset_id != self.chair.id:
+            return []
+        return [(self.chair, [self.back, self.leg]), (self.seat, [self.leg])]
+
+
+def test_a_wordnet_is_asked_for_the_synset_or_the_first_meaning_of_a_word() -> None:
+    meronyms = wordnet_meronyms(SmallWordNet())
+    assert meronyms("chair") == meronyms("03001627") == ["back", "backrest", "leg"]
+    assert meronyms("fauteuil") == meronyms("10468962") == []
+    links = link_meronyms(tree("legs", "chair_back", "seat"), ["03001627"], meronyms)
+    assert links.linked == {"legs": "leg", "chair_back": "back"}
