@@ -282,7 +282,8 @@ GARBAGE = np.random.default_rng(0).integers(0, 256, 4096, dtype=np.uint8).tobyte
         ("a.obj", b"v 1 1 1\nv 1 1 1\nv 1 1 1\nf 1 2 3\n", "no extent"),
         ("a.obj", b"v 0 0 0\nv 1 0 0\nv 2 0 0\nf 1 2 3\n", "every face is degenerate"),
         ("a.obj", GARBAGE, "it holds binary data"),
-        ("a.stl", NOISE, "cannot be read as stl: its contents are of no kind that is known"),
+        # which, depends on whether trimesh finds a package that guesses encodings
+        ("a.stl", NOISE, "its contents are of no kind that is known|no faces"),
         ("a.ply", GARBAGE, "cannot be read|no faces"),
         ("a.stl", GARBAGE, "cannot be read|no faces"),
         ("a.glb", GARBAGE, "cannot be read|no faces"),
