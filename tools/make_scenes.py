@@ -38,7 +38,7 @@ from keypointnet.views.scene_files import (
 )
 from keypointnet.views.scene_layout import SceneRange
 from keypointnet.views.scenes import SceneSettings
-from keypointnet.views.sources import find_sources
+from keypointnet.views.sources import class_name, find_sources
 from keypointnet.views.storage import StorageError, read_json
 
 
@@ -51,7 +51,8 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     add(
         "--models",
         required=True,
-        help="of one class: a ShapeNetCore synset, a folder of meshes, FAMILY:N, FAMILY:START-END",
+        help="of one class: a ShapeNetCore synset, a folder of meshes, TREE::SELECTION, FAMILY:N, "
+        "FAMILY:START-END",
     )
     add("--split", choices=("train", "test"), help="only these of the split.json beside the models")
     add("--name", help="of the class (the family, or the folder of models)")
@@ -117,7 +118,7 @@ def make(args: argparse.Namespace) -> int:
     )
     sources = models_of_split(args.models, find_sources(args.models), args.split)
     backgrounds = [] if args.backgrounds is None else find_pictures(args.backgrounds)
-    name = args.name or sources[0].family or Path(args.models).resolve().name
+    name = args.name or class_name(args.models)
     prepare_scenes(args.out, settings, sources, backgrounds, name)
     jobs, present = plan_pictures(args.out, args.pictures, args.shard)
     if present:

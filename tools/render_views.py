@@ -4,7 +4,11 @@
     tools/render_views.py ShapeNetCore.v2/03001627 views/chairs --workers 8
     tools/render_views.py meshes/ views/mine --views 60 --size 64
     tools/render_views.py chair:300 views/parametric
+    tools/render_views.py 'ShapeNetCore.v2::chair/swivel*' views/swivel
     tools/render_views.py ShapeNetCore.v2 views/all --shard $SLURM_ARRAY_TASK_ID/100
+
+TREE::SELECTION takes some of a tree's models, by synset or keyword: chair, 03001627,
+chair/swivel*, tag:office, or several with commas (keypointnet/shapenet/selection.py says more).
 
 A run that was stopped goes on where it was when the same command is given again.
 """
@@ -15,6 +19,7 @@ import argparse
 import os
 import re
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from keypointnet.command_line import (
@@ -29,7 +34,7 @@ from keypointnet.progress import progress_bar
 from keypointnet.views.cameras import CameraRange
 from keypointnet.views.crew import failure_report, shard_file
 from keypointnet.views.generate import RenderSettings, plan_jobs, prepare_store
-from keypointnet.views.sources import find_sources
+from keypointnet.views.sources import ModelSource, find_sources, models_folder
 from keypointnet.views.storage import StorageError, read_json, read_split
 from keypointnet.views.workers import Outcome, WorkerError, render_jobs
 
@@ -39,7 +44,10 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     paper = CameraRange()
     parser = Parser("render_views", __doc__)
     add = parser.add_argument
-    add("models", help="a ShapeNetCore tree, a folder of meshes, or FAMILY:N or FAMILY:START-END")
+    add(
+        "models",
+        help="a ShapeNetCore tree, a folder of meshes, TREE::SELECTION, FAMILY:N, FAMILY:START-END",
+    )
     add("out", type=Path, help="the store's folder")
     add("--views", type=at_least_one, default=200, help="views of each model (200)")
     add("--size", type=picture_size, default=(128, 128), help="pixels, N or HxW (128)")
@@ -102,7 +110,7 @@ def render(args: argparse.Namespace) -> int:
     sources = find_sources(args.models)
     jobs, present = plan_jobs(sources, args.out, args.variants, args.shard, args.limit)
     prepare_store(args.out, settings)  # when nothing can be wrong with the rest any more
-    _copy_split(Path(args.models), args.out)
+    _copy_split(args.models, args.out, sources)
     workers = min(args.workers, max(1, len(jobs)))
     if present:
         print(f"{present} models and variants are there already")
@@ -128,12 +136,21 @@ def report(out: Path, part: tuple[int, int], done: list[Outcome], failed: list[O
     print("\n".join(failure_report(out, part, len(done), failed)))
 
 
-def _copy_split(models: Path, out: Path) -> None:
-    """The split of the models is the split of their views."""
-    split = models / "split.json"
-    if split.is_file():
-        read_split(models)  # says what is wrong with it
-        (out / "split.json").write_bytes(split.read_bytes())
+def _copy_split(models: str, out: Path, sources: Sequence[ModelSource]) -> None:
+    """The split of the models is the split of their views; of a selection, what was selected."""
+    folder = models_folder(models)
+    split = read_split(folder)  # says what is wrong with it
+    if split is None:
+        return
+    if folder == Path(models):
+        (out / "split.json").write_bytes((folder / "split.json").read_bytes())
+        return
+    before = read_split(out) or {}
+    kept = {source.id for source in sources}.union(*before.values())
+    write_json(
+        out / "split.json",
+        {side: [name for name in ids if name in kept] for side, ids in split.items()},
+    )
 
 
 def _background(text: str) -> tuple[int, int, int] | None:

@@ -29,7 +29,7 @@ from keypointnet.views.crew import Outcome, Work, one_line, run_jobs
 from keypointnet.views.generate import keep_settings
 from keypointnet.views.scene_layout import SceneLayout
 from keypointnet.views.scenes import BLOCK, POOL, Scene, SceneMaker, SceneSettings
-from keypointnet.views.sources import ModelSource
+from keypointnet.views.sources import ModelSource, models_folder
 from keypointnet.views.storage import StorageError, read_json, read_split
 
 FORMAT_VERSION = 1
@@ -84,7 +84,7 @@ def models_of_split(
     """
     if side is None:
         return list(sources)
-    split = read_split(Path(models))
+    split = read_split(models_folder(models))
     if split is None:
         raise ValueError(
             f"{models}: no split.json in it, so there is no {side} side (of a parametric family, "

@@ -1,4 +1,4 @@
-"""Where models to render come from: a folder of meshes, or a parametric family."""
+"""Where models to render come from: a folder of meshes, some of it, or a parametric family."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from keypointnet.shapenet.models import Model, ModelRef, find_models, load_model
+from keypointnet.shapenet.selection import TAG, select_models, split_selection
 
 _FAMILY = re.compile(r"(?P<family>[A-Za-z_]+):(?:(?P<start>\d+)-)?(?P<end>\d+)")
 
@@ -42,12 +43,16 @@ def find_sources(models: str) -> list[ModelSource]:
     """The models that a MODELS argument names.
 
     Args:    models: a ShapeNetCore tree, a folder of meshes of any kind trimesh reads, or one mesh;
+             "tree::selection", such as "ShapeNetCore.v2::chair/swivel*", for some of its models
+             (see `keypointnet.shapenet.selection`);
              "family:n" for the parametric models 0 to n - 1, "family:start-end" for start to
              end - 1.
     Returns: sorted by id.
     Raises:  ValueError (ModelError is one): neither a folder nor a family, or nothing in it.
     """
-    path = Path(models)
+    path, selection = split_selection(models)
+    if selection is not None:
+        return [ModelSource(ref.id, path=ref.path) for ref in select_models(path, selection)]
     if path.exists():
         return [ModelSource(ref.id, path=ref.path) for ref in find_models(path)]
     match = _FAMILY.fullmatch(models)
@@ -65,3 +70,18 @@ def find_sources(models: str) -> list[ModelSource]:
     return [
         ModelSource(f"{family}-{seed:05d}", family=family, seed=seed) for seed in range(start, end)
     ]
+
+
+def models_folder(models: str) -> Path:
+    """The folder of a MODELS argument, without what is selected from it."""
+    return split_selection(models)[0]
+
+
+def class_name(models: str) -> str:
+    """What to call the models of a MODELS argument: the family, the folder, or what is selected."""
+    match = _FAMILY.fullmatch(models)
+    folder, selection = split_selection(models)
+    if selection is None:
+        return match["family"] if match and not folder.exists() else folder.resolve().name
+    first = re.split("[,/]", selection)[0].removeprefix(TAG)
+    return re.sub(r"[*?\[\]]", "", first).strip() or folder.resolve().name

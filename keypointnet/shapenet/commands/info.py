@@ -1,4 +1,4 @@
-"""Says what a collection of models holds: files, sizes, how many can be read."""
+"""Says what a collection of models holds: files, sizes, synsets, how many can be read."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections import Counter
 from pathlib import Path
 
 from keypointnet.progress import progress_bar
+from keypointnet.shapenet.catalogue import named_catalogue
 from keypointnet.shapenet.models import ModelError, find_models, load_model
 
 
@@ -34,6 +35,10 @@ def run(args: argparse.Namespace) -> int:
     if faces:
         faces.sort()
         print(f"  faces: {faces[0]} to {faces[-1]}, median {faces[len(faces) // 2]}")
-    for line in broken:
+    catalogue = named_catalogue(args.models)
+    own = Counter(synset for entry in catalogue.entries for synset in entry.synsets[:1])
+    for synset, n in own.most_common():
+        print(f"  {catalogue.taxonomy.nodes[synset].title}: {n}")
+    for line in [*catalogue.notes, *broken]:
         print(f"  {line}")
     return 0 if faces else 1
