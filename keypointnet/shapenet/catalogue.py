@@ -1,7 +1,7 @@
 """A collection of models with what is known about them: synsets, names, tags, a tree with counts.
 
-The tree is taxonomy.json's where there is one, beside the models or beside the folder of one
-synset; else that of WordNet's hypernyms of the synsets that name the models' folders; and without
+The tree is taxonomy.json's where there is one, in the collection or beside the folders of synsets;
+else that of WordNet's hypernyms of the synsets that name the models' folders; and without
 WordNet, these folders alone.
 """
 
@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-from keypointnet.shapenet.metadata import Record, metadata_folders, read_metadata, record_of
+from keypointnet.shapenet.metadata import Record, read_metadata, record_of
 from keypointnet.shapenet.models import ModelRef, find_models
 from keypointnet.shapenet.taxonomy import (
     TAXONOMY_FILE,
@@ -70,10 +70,14 @@ def open_catalogue(root: Path) -> Catalogue:
     """
     root = Path(root)
     refs = find_models(root)
-    records, notes = read_metadata(root)
+    folders = _holders(root, refs)
+    records, notes = read_metadata(folders)
     entries = [_entry(ref, root, records) for ref in refs]
-    path = _taxonomy_file(root)
+    paths = [folder / TAXONOMY_FILE for folder in folders if (folder / TAXONOMY_FILE).is_file()]
+    path = paths[0] if paths else None
     known = Taxonomy([]) if path is None else read_taxonomy(path)
+    if len(paths) > 1:
+        notes.append(f"{path} is the tree; not read: {', '.join(map(str, paths[1:]))}")
     synsets = list(dict.fromkeys(s for entry in entries for s in entry.synsets))
     missing = [synset for synset in synsets if synset not in known]
     if path is not None and missing:
@@ -121,6 +125,14 @@ def _entry(ref: ModelRef, root: Path, records: dict[str, Record]) -> Entry:
     return Entry(ref, tuple(dict.fromkeys([*own, *record.synsets])), record)
 
 
-def _taxonomy_file(root: Path) -> Path | None:
-    paths = [folder / TAXONOMY_FILE for folder in reversed(metadata_folders(root))]
-    return next((path for path in paths if path.is_file()), None)
+def _holders(root: Path, refs: Sequence[ModelRef]) -> list[Path]:
+    """Where what is known about models lies: in the root, and beside the folders of synsets."""
+    here = root.resolve()
+    holders = [here] if here.is_dir() else []
+    for folders in dict.fromkeys(tuple(ref.id.split("/")[:-1]) for ref in refs):
+        path = here.joinpath(*folders)
+        while path != here.parent and not re.fullmatch(r"\d{8}", path.name):
+            path = path.parent
+        if path != here.parent:
+            holders.append(path.parent)
+    return list(dict.fromkeys(holders))

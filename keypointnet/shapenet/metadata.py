@@ -18,7 +18,7 @@ from __future__ import annotations
 import csv
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -68,18 +68,17 @@ class Record:
         return tuple(dict.fromkeys([*self.names, *self.lemmas, *self.tags]))
 
 
-def read_metadata(root: Path) -> tuple[dict[str, Record], list[str]]:
-    """All that files beside the models say.
+def read_metadata(folders: Iterable[Path]) -> tuple[dict[str, Record], list[str]]:
+    """All that files beside models say.
 
-    Args:    root: a collection of models, or the folder of one synset in it: then also what lies
-             beside that folder.
+    Args:    folders: where to look; what lies deeper is not read.
     Returns: records by "synset/model" where a file says both, else by the model's id (see
              `record_of`); and notes on synsets that are left out, since they are no ids.
     Raises:  MetadataError: a file cannot be read, or a row has no model.
     """
     records: dict[str, Record] = {}
     notes: list[str] = []
-    for folder in metadata_folders(root):
+    for folder in folders:
         for path in sorted(folder.glob("*.csv")):
             wrong: list[str] = []
             for key, record in _table(path, wrong):
@@ -92,13 +91,6 @@ def read_metadata(root: Path) -> tuple[dict[str, Record], list[str]]:
         for key, record in _attribution(folder / ATTRIBUTION_FILE):
             records[key] = records.get(key, Record()) | record
     return records, notes
-
-
-def metadata_folders(root: Path) -> list[Path]:
-    """Where what is known about a collection lies: in it, and above it where it is one synset's."""
-    here = Path(root).resolve()
-    folders = [here.parent] if re.fullmatch(r"\d{8}", here.name) else []
-    return [*folders, here] if here.is_dir() else folders
 
 
 def record_of(records: dict[str, Record], synset: str | None, model: str) -> Record:

@@ -128,6 +128,8 @@ def _nothing(catalogue: Catalogue, chosen: _Chosen, term: str, found: Iterable[s
     near = near_words(term.removeprefix(TAG), words if term.startswith(TAG) else [*names, *words])
     if near:
         return f"{text}; near it are {', '.join(near)}"
+    own = {synset for entry in chosen.entries for synset in entry.synsets}
+    here = [node for node in here if node.id in own]
     most = sorted(here, key=lambda node: (-counts[node.id], node.id))[:5]
     listed = ", ".join(f"{node.title}: {counts[node.id]} models" for node in most)
     return f"{text}; there are {listed or 'models without a synset'}"

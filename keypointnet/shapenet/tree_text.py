@@ -107,7 +107,7 @@ def synset_lines(
     for whole, parts in wordnet.part_meronyms(synset.id):
         of = "" if whole.id == synset.id else f" of every {whole.name}"
         lines += _paragraph(f"part meronyms{of}", ", ".join(" or ".join(p.names) for p in parts))
-    lines += _paragraph("its own by the gloss", ", ".join(wordnet.parts_in_gloss(synset.id)))
+    lines += _paragraph("parts by its gloss", ", ".join(wordnet.parts_in_gloss(synset.id)))
     return lines
 
 

@@ -6,7 +6,8 @@
     tools/shapenet.py tree swivel chair ShapeNetCore.v2
 
 The tree is taxonomy.json's, else that of WordNet's hypernyms of the folders' synsets. Of a word:
-hypernyms, sister terms, kinds and part meronyms; with a folder of models, how many it has of each.
+hypernyms, sister terms, kinds and part meronyms; with a folder of models, how many it has of each,
+and only the meanings that it has models of, where there are any.
 """
 
 from __future__ import annotations
@@ -57,7 +58,8 @@ def _word_lines(word: str, wordnet: WordNet, counts: dict[str, int] | None = Non
     if not senses:
         near = ", ".join(wordnet.near(word))
         raise WordNetError(f"WordNet has no noun {word!r}{'; near it are ' + near if near else ''}")
-    return [line for sense in senses for line in synset_lines(wordnet, sense, counts)]
+    here = [sense for sense in senses if counts and counts.get(sense.id)]
+    return [line for sense in here or senses for line in synset_lines(wordnet, sense, counts)]
 
 
 def _word_in(catalogue: Catalogue, word: str, folder: Path | None) -> list[str]:

@@ -150,8 +150,28 @@ def test_commands_with_wordnet(
         "  sister terms: glass chair (1 models)",
         "  part meronyms of every chair: backrest",
         "  part meronyms of every seat: cushion",
-        "  its own by the gloss: base",
+        "  parts by its gloss: base",
     ]
+    own = [{"synsetId": ids["chair"], "name": "my chair", "children": [ids["office_chair"]]}]
+    own.append({"synsetId": ids["office_chair"], "name": "office", "numInstances": 7})
+    (root / "taxonomy.json").write_text(json.dumps(own))
+    assert tool.main(["tree", str(root), *options]) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        f"{root / 'taxonomy.json'} has no entry for {ids['glass_chair']}, 20000027, which models "
+        "here are",
+        f"{root}: 3 models",
+        "20000027: 1 model",
+        f"glass chair ({ids['glass_chair']}): 1 model",
+        f"my chair > office ({ids['office_chair']}): 1 of 7 models",
+    ]
+    assert tool.main(["tree", str(root), "--hypernyms", *options]) == 0
+    assert capsys.readouterr().out.splitlines()[2:] == [
+        f"entity > artifact > seat > my chair ({ids['chair']}): 2 models",
+        f"  glass chair ({ids['glass_chair']}): 1 model",
+        f"  office ({ids['office_chair']}): 1 of 7 models",
+        "20000027: 1 model",
+    ]
+    (root / "taxonomy.json").unlink()
     assert tool.main(["search", "seat", str(root), *options]) == 0
     assert "2 models for seat" in capsys.readouterr().out
     assert tool.main(["search", "chairs", *options]) == 0

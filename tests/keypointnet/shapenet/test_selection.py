@@ -67,7 +67,7 @@ def test_models_are_selected_by_synset_and_keyword(tmp_path: Path, v2: bool) -> 
         ("chiar", "nothing here is named 'chiar'; near it are chair"),
         ("table/swivel*", r"swivel chair \(04373704\)|nothing here is named 'swivel\*'"),
         ("chair/tag:ofice", "nothing here is named 'tag:ofice'; near it are office"),
-        ("zzz", r"named 'zzz'; there are chair \(03001627\): 4 models, "),
+        ("zzz", r"named 'zzz'; there are chair \(03001627\): 4 models, swivel"),
         ("", "expected a selection such as chair"),
         ("chair//swivel", "expected a selection such as"),
         ("tag:", "expected a selection such as"),
@@ -127,6 +127,17 @@ def test_wordnet_names_what_a_tree_does_not(
     (root / "taxonomy.json").write_text(json.dumps(own))
     assert selected(f"{root}::mine") == "x y"
     assert selected(f"{root}::seat") == "x y"
+
+
+def test_what_lies_beside_the_folders_of_synsets_is_read(tmp_path: Path) -> None:
+    trees.write_core(tmp_path / "all" / "core")
+    free = trees.write_models(tmp_path / "all" / "free", [f"{CHAIR}/x"])
+    (free / "attribution.json").write_text(json.dumps({f"{CHAIR}/x": {"title": "Bar stool"}}))
+    assert selected(f"{tmp_path / 'all'}::chair") == "a b c d x"
+    assert selected(f"{tmp_path / 'all'}::chair/bar*,swivel chair") == "a b x"
+    (free / "taxonomy.json").write_text("[]")
+    (note,) = open_catalogue(tmp_path / "all").notes
+    assert "core/taxonomy.json is the tree; not read: " in note
 
 
 def test_a_selection_is_told_from_a_folder(tmp_path: Path) -> None:
@@ -198,11 +209,11 @@ def test_shapenetsem_has_its_synsets_in_a_table(tmp_path: Path) -> None:
 
 def test_tables_of_other_things_are_left_alone(tmp_path: Path) -> None:
     trees.write_csv(tmp_path / "densities.csv", ["material", "density"], [["oak", "0.7"]])
-    assert read_metadata(tmp_path) == ({}, [])
+    assert read_metadata([tmp_path]) == ({}, [])
     trees.write_csv(tmp_path / "all.csv", ["modelId", "split"], [["a", "train"], ["", "test"]])
     with pytest.raises(MetadataError, match=r"all\.csv, line 3: expected a modelId in each row"):
-        read_metadata(tmp_path)
+        read_metadata([tmp_path])
     (tmp_path / "all.csv").unlink()
     (tmp_path / "attribution.json").write_text('{"a": {"creator": "b"}}')
     with pytest.raises(MetadataError, match=r'attribution\.json: a: expected \{"title"'):
-        read_metadata(tmp_path)
+        read_metadata([tmp_path])
