@@ -1,1 +1,1 @@
-"""Models on disk: the reader, splits, and free models that anybody can fetch."""
+"""Models on disk: the reader, taxonomy, splits, and free models that anybody can fetch."""

@@ -130,9 +130,8 @@ def _holders(root: Path, refs: Sequence[ModelRef]) -> list[Path]:
     here = root.resolve()
     holders = [here] if here.is_dir() else []
     for folders in dict.fromkeys(tuple(ref.id.split("/")[:-1]) for ref in refs):
-        path = here.joinpath(*folders)
-        while path != here.parent and not re.fullmatch(r"\d{8}", path.name):
-            path = path.parent
-        if path != here.parent:
-            holders.append(path.parent)
+        # never above the root: a folder there may be named by a date
+        below = [here.joinpath(*folders[:n]) for n in range(len(folders), -1, -1)]
+        synsets = [path for path in below if re.fullmatch(r"\d{8}", path.name)]
+        holders += [synsets[0].parent] if synsets else []
     return list(dict.fromkeys(holders))

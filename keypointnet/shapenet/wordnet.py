@@ -26,7 +26,7 @@ VERSION = "3.0"
 _FILES = ("data.noun", "index.noun", "noun.exc")
 _ARTIFACT = "00021939"
 INSTALL = (
-    "pip install 'kp2seg[wordnet]' (nltk) and apt install wordnet-base, or name a folder with "
+    "pip install nltk and apt install wordnet-base, or name a folder with "
     "WordNet 3.0's data.noun, index.noun and noun.exc by WNSEARCHDIR or --wordnet"
 )
 

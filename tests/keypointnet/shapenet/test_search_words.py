@@ -193,3 +193,11 @@ def test_info_counts_by_synset(
     printed = capsys.readouterr().out
     assert "5 models (5 .obj)" in printed
     assert "  chair (03001627): 4\n  table, board (04379243): 1\n" in printed
+    # a file and an eight-digit folder above the root are no synsets
+    dated = tmp_path / "20240101" / "mine"
+    dated.mkdir(parents=True)
+    (dated / "box.obj").write_text(trees.BOX)
+    (dated.parent / "all.csv").write_text('modelId\n""\n')
+    for models in (dated, dated / "box.obj"):
+        assert tool.main(["info", str(models)]) == 0
+        assert "20240101:" not in capsys.readouterr().out

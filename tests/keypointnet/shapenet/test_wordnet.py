@@ -120,9 +120,7 @@ def test_without_nltk_it_says_what_to_install(
     trees.write_wordnet(tmp_path / "dict")
     monkeypatch.setitem(sys.modules, "nltk", None)
     monkeypatch.setitem(sys.modules, "nltk.data", None)
-    with pytest.raises(
-        WordNetError, match=r"nltk cannot be imported.*pip install 'kp2seg\[wordnet\]'"
-    ):
+    with pytest.raises(WordNetError, match=r"nltk cannot be imported.*pip install nltk"):
         WordNet(tmp_path / "dict")
     monkeypatch.setattr(wordnet_module, "DEBIAN_FOLDER", tmp_path / "dict")
     monkeypatch.delenv("WNSEARCHDIR", raising=False)
