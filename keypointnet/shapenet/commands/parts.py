@@ -2,6 +2,7 @@
 
     tools/shapenet.py parts model.obj
     tools/shapenet.py parts chair:7-8 --other chair:9-10 --picture parts.png
+    tools/shapenet.py parts chair:7-8 --class armchair
 
 MODEL is a mesh or the folder of one (an OBJ's groups are its parts, or else what hangs together), a
 PartNet folder with result.json, a ShapeNetPart cloud (.pts with its .seg, or .txt), or a parametric
@@ -12,16 +13,19 @@ materials come from ShapeNetSem's metadata.csv, which --metadata names or which 
 from __future__ import annotations
 
 import argparse
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from keypointnet.command_line import at_least_one
 from keypointnet.files import write_json
 from keypointnet.shapenet.part_correspondence import Correspondence, correspond
+from keypointnet.shapenet.part_meronyms import link_lines, link_meronyms, wordnet_meronyms
 from keypointnet.shapenet.parts import tree_json, tree_lines
 from keypointnet.shapenet.parts_metadata import KG_PER_UNIT
 from keypointnet.shapenet.parts_obj import WAYS
 from keypointnet.shapenet.parts_reading import read_parts
+from keypointnet.shapenet.wordnet import open_wordnet
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -34,6 +38,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--weight-unit", choices=KG_PER_UNIT, default="N", help="of its column weight (default: N)"
     )
+    parser.add_argument(
+        "--class", dest="word", metavar="WORD", help="say which names are WordNet's parts of WORD"
+    )
+    parser.add_argument("--wordnet", type=Path, metavar="DIR", help="where its database is")
     parser.add_argument("--leaves", action="store_true", help="compare leaves, not level by level")
     parser.add_argument("--no-names", action="store_true", help="compare by shape alone")
     parser.add_argument(
@@ -51,6 +59,13 @@ def run(args: argparse.Namespace) -> int:
     for note in root.notes:
         print(f"  {note}")
     value: dict[str, Any] = {"model": tree_json(root)}
+    if args.word is not None:
+        wordnet = open_wordnet(args.wordnet)
+        if not wordnet.senses(args.word):
+            raise ValueError(f"--class {args.word}: WordNet has no such noun")
+        links = link_meronyms(root, [args.word], wordnet_meronyms(wordnet))
+        print("\n".join(link_lines(links)))
+        value["meronyms"] = asdict(links)
     other, found = None, None
     if args.other is not None:
         other = read_parts(args.other, **read)

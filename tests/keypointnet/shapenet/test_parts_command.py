@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import runpy
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -162,3 +163,22 @@ def test_the_command_tells_in_one_line_what_is_wrong(
     (tmp_path / "result.json").write_text('[{"name": "chair", "objs": ["../../secret"]}]')
     with pytest.raises(SystemExit, match=r"^shapenet: .*would lie outside the model's folder"):
         load_tool("shapenet").main(["parts", str(tmp_path)])
+
+
+def test_part_names_are_held_against_the_words_of_a_class(
+    tmp_path: Path, load_tool: Callable[[str], ModuleType], capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("nltk")
+    trees = runpy.run_path(str(Path(__file__).with_name("shapenet_trees.py")))
+    trees["write_wordnet"](tmp_path / "dict")
+    model = grouped_obj(tmp_path / "a.obj")
+    model.write_text(model.read_text().replace("g leg", "g backrest"))
+    words = ["parts", str(model), "--wordnet", str(tmp_path / "dict")]
+    tool = load_tool("shapenet")
+    assert tool.main([*words, "--class", "chair", "--json", str(tmp_path / "a.json")]) == 0
+    assert "in the dictionary: backrest" in capsys.readouterr().out
+    links = json.loads((tmp_path / "a.json").read_text())["meronyms"]
+    assert links["linked"] == {"backrest": "backrest"}
+    assert "seat" in links["unknown"]
+    with pytest.raises(SystemExit, match="--class chiar: WordNet has no such noun"):
+        tool.main([*words, "--class", "chiar"])
