@@ -66,7 +66,9 @@ class LossConfig:
 
 @dataclass
 class StoreConfig:
-    """A view store and the side of its split to use: "train", "test" or "all"."""
+    """A view store or a folder of published tfrecords, and the side of its split to use: "train",
+    "test" or "all", or "dev" where it has one.
+    """
 
     path: str = MISSING
     subset: str = "train"

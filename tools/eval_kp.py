@@ -26,15 +26,15 @@ from keypointnet.reporting import (
     worst_pairs_sheet,
 )
 from keypointnet.views.pairs import ModelViews, choose_models
-from keypointnet.views.storage import ViewStore
+from keypointnet.views.stores import open_store
 
 
 def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     """The command line."""
     parser = Parser("eval_kp", __doc__)
     parser.add_argument("checkpoints", nargs="+", type=Path, help="one for each seed")
-    parser.add_argument("--views", required=True, type=Path, help="view store")
-    parser.add_argument("--subset", default="test", choices=("test", "train", "all"))
+    parser.add_argument("--views", required=True, type=Path, help="store or published tfrecords")
+    parser.add_argument("--subset", default="test", choices=("test", "train", "dev", "all"))
     parser.add_argument("--pairs", type=at_least_one, default=100, help="for each model (100)")
     parser.add_argument("--seed", type=int, default=0, help="of the choice of pairs (0)")
     parser.add_argument("--device", default="auto", help="auto | cpu | cuda | cuda:<n>")
@@ -51,7 +51,7 @@ def main(arguments: list[str] | None = None) -> None:
     args = parse_arguments(arguments)
     with errors_in_one_line("eval_kp", CheckpointError):
         device = resolve_device(args.device)
-        store = ViewStore(args.views)
+        store = open_store(args.views)
         models = [ModelViews(store, model) for model in choose_models(store, args.subset)]
         if args.out is not None:
             args.out.mkdir(parents=True, exist_ok=True)

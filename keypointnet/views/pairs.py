@@ -21,7 +21,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from keypointnet.geometry import normalising_matrix
-from keypointnet.views.storage import ViewStore
+from keypointnet.views.stores import Store, open_store
 
 
 class PairBatch(NamedTuple):
@@ -64,7 +64,7 @@ class PairKey(NamedTuple):
 class ModelViews:
     """One model of one store."""
 
-    store: ViewStore
+    store: Store
     model: str
 
     @property
@@ -188,33 +188,36 @@ class PairSampler:
             yield keys
 
 
-def choose_models(store: ViewStore, subset: str) -> list[str]:
+def choose_models(store: Store, subset: str) -> list[str]:
     """The models of one side of a store's split, with training variants on the training side.
 
-    Args:    subset: "train", "test" or "all". Variants ("<id>@<k>") follow their model into
-             "train" and are never tested on.
+    Args:    subset: "train", "test", "all", or "dev" where the split has such a side. Variants
+             ("<id>@<k>") follow their model into "train" and are never tested on.
     Raises:  ValueError: unknown subset; no split in the store; a side without any rendered model;
              a test side that is not whole, as its figures would be of other models.
     """
     if subset == "all":
         return store.models
-    if subset not in ("train", "test"):
-        raise ValueError(f"subset: expected 'train', 'test' or 'all', got {subset!r}")
+    if subset not in ("train", "dev", "test"):
+        raise ValueError(f"subset: expected 'train', 'test', 'dev' or 'all', got {subset!r}")
     if store.split is None:
         raise ValueError(
             f"{store.root}: has no split.json, so there is no {subset!r} side; use subset 'all' "
             "or put one with the lists 'train' and 'test' there"
         )
+    if subset not in store.split:
+        raise ValueError(f"{store.root}: its split has no {subset!r} side")
     chosen = set(store.split[subset])
     if subset == "train":
         models = [model for model in store.models if model.split("@")[0] in chosen]
     else:
         models = [model for model in store.models if model in chosen]
     missing = sorted(chosen - set(models))
-    if models and missing and subset == "test":
+    if models and missing and subset != "train":
         raise ValueError(
             f"{store.root}: {len(missing)} of the {len(chosen)} models that its split holds out "
-            f"are not rendered, such as {missing[0]}; render them, or take them out of split.json"
+            f"are not rendered, such as {missing[0]}; render or fetch them, or take them out of "
+            "the split"
         )
     if not models:
         raise ValueError(
@@ -254,11 +257,11 @@ def check_models(
 
 
 def open_models(path: str | Path, subset: str, size: tuple[int, int]) -> list[ModelViews]:
-    """Opens a view store and picks one side of its split.
+    """Opens a view store, or the published tfrecords, and picks one side of the split.
 
     Raises: ValueError: the store's pictures have another size than `size` (h, w).
     """
-    store = ViewStore(Path(path))
+    store = open_store(path)
     if store.size != size:
         raise ValueError(
             f"{path}: its views are {store.size[0]}x{store.size[1]}, the configuration asks for "

@@ -1,7 +1,7 @@
 """View stores: a folder with one file for each model, any view of which is read by itself.
 
 ROOT/store.json          what the store is: version, picture size, how the views were rendered
-ROOT/split.json          optional: {"train": [model id, ...], "test": [...]}
+ROOT/split.json          optional: {"train": [model id, ...], "test": [...]}, and "dev" if wanted
 ROOT/<model id>.zip      the views of one model; an id like "03001627/1a6f..." makes a subfolder
 
 view_files.py says what is in a file. A store keeps the files it used last open.
@@ -13,6 +13,7 @@ Size: a 128x128 view of a real chair takes 4.7 kB on average, with its share of 
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import resource
 from collections import OrderedDict
@@ -194,21 +195,23 @@ def read_store_info(root: Path) -> dict[str, Any] | None:
 def read_split(root: Path) -> dict[str, list[str]] | None:
     """The contents of split.json, or None without one.
 
-    Raises:  StorageError: it is not two lists of ids, or a model is on both sides.
+    Raises:  StorageError: it is not two lists of ids (three with "dev"), or a model is in two.
     """
     path = Path(root) / "split.json"
     split = read_json(path)
     if split is None:
         return None
-    sides = [split.get(side) if isinstance(split, dict) else None for side in ("train", "test")]
+    sides = ["train", "test", *(["dev"] if isinstance(split, dict) and "dev" in split else [])]
+    lists = [split.get(side) if isinstance(split, dict) else None for side in sides]
     if not all(
         isinstance(ids, list) and all(isinstance(model_id, str) for model_id in ids)
-        for ids in sides
+        for ids in lists
     ):
         raise StorageError(f'{path}: expected {{"train": [id, ...], "test": [id, ...]}}')
-    both = sorted(set(split["train"]) & set(split["test"]))
-    if both:
-        raise StorageError(f"{path}: in 'train' and in 'test': {', '.join(both[:5])}")
+    for one, other in itertools.combinations(sides, 2):
+        both = sorted(set(split[one]) & set(split[other]))
+        if both:
+            raise StorageError(f"{path}: in {one!r} and in {other!r}: {', '.join(both[:5])}")
     return dict(split)
 
 

@@ -202,7 +202,7 @@ def test_what_would_spoil_a_run_is_found_before_it(split_root, blob_views, tmp_p
 
 
 def test_subsets_that_are_not_there(split_root):
-    with pytest.raises(ValueError, match="expected 'train', 'test' or 'all', got 'val'"):
+    with pytest.raises(ValueError, match="expected 'train', 'test', 'dev' or 'all', got 'val'"):
         choose_models(ViewStore(split_root), "val")
     (split_root / "split.json").unlink()
     with pytest.raises(ValueError, match=r"has no split.json, so there is no 'test' side"):
