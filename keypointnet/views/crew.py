@@ -222,20 +222,25 @@ def shard_file(out: Path, name: str, shard: tuple[int, int]) -> Path:
 
 
 def failure_report(
-    out: Path, shard: tuple[int, int], done: int, failed: Sequence[Outcome]
+    out: Path,
+    shard: tuple[int, int],
+    done: int,
+    failed: Sequence[Outcome],
+    what: str = "rendered",
 ) -> list[str]:
     """Write OUT/failures.json, {id: why}, or remove it where nothing failed.
 
+    Args:    done: how many files were made.  what: was done to them.
     Returns: what to print, line by line.
     """
     path = shard_file(out, "failures", shard)
     if not failed:
         path.unlink(missing_ok=True)
-        return [f"{done} rendered, none failed"]
+        return [f"{done} {what}, none failed"]
     failures = {outcome.id: outcome.error for outcome in sorted(failed, key=lambda o: o.id)}
     write_json(path, failures)
     lines = [f"  {name}: {reason}" for name, reason in failures.items()]
-    return [f"{done} rendered, {len(failures)} failed, see {path}:", *lines]
+    return [f"{done} {what}, {len(failures)} failed, see {path}:", *lines]
 
 
 def one_line(error: Exception) -> str:
