@@ -15,10 +15,8 @@ from typing import Any
 
 import numpy as np
 from google.protobuf.message import DecodeError
-from tfrecord.example_pb2 import Example
-from tfrecord.reader import extract_feature_dict
-from tfrecord.writer import TFRecordWriter
 
+from keypointnet.views.example_messages import Example, TFRecordWriter, extract_feature_dict
 from keypointnet.views.view_files import StorageError
 
 _HEADER = struct.Struct("<Q4s")

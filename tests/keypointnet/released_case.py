@@ -7,9 +7,9 @@ import itertools
 
 import cv2
 import numpy as np
-from tfrecord.writer import TFRecordWriter
 
 from keypointnet.views.cameras import CameraRange, sample_cameras
+from keypointnet.views.example_messages import TFRecordWriter
 
 GL = np.diag([1.0, -1.0, -1.0, 1.0])
 

@@ -1,10 +1,12 @@
 import pickle
 import struct
+import subprocess
+import sys
 
 import numpy as np
 import pytest
-from tfrecord.writer import TFRecordWriter
 
+from keypointnet.views.example_messages import TFRecordWriter
 from keypointnet.views.tfrecords import RecordFile
 from keypointnet.views.view_files import StorageError
 
@@ -149,3 +151,29 @@ def test_foreign_records(path):
 
 def test_no_such_file(tmp_path):
     assert message(tmp_path / "none.tfrecord") == "No such file or directory"
+
+
+TWICE = """
+import sys
+from google.protobuf import descriptor_pb2, descriptor_pool
+def theirs():
+    file = descriptor_pb2.FileDescriptorProto(name="tensorflow/feature.proto", package="tensorflow")
+    file.message_type.add(name="BytesList")
+    descriptor_pool.Default().AddSerializedFile(file.SerializeToString())
+if sys.argv[1] == "first":
+    theirs()
+from keypointnet.views.example_messages import Example, TFRecordWriter
+if sys.argv[1] == "second":
+    theirs()
+example = Example()
+example.ParseFromString(TFRecordWriter.serialize_tf_example({"a": (b"x", "byte")}))
+print(example.features.feature["a"].bytes_list.value)
+"""
+
+
+@pytest.mark.parametrize("order", ["first", "second"])
+def test_tensorflows_messages_may_be_imported_too(order):
+    """In a process of its own: the common pool keeps what it is given."""
+    command = [sys.executable, "-c", TWICE, order]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.stdout, done.returncode) == ("[b'x']\n", 0), done.stderr
