@@ -4,9 +4,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from detectron2.config import instantiate
 
 from kp2seg.build import trained_model
 from kp2seg.checkpoints import read_seg_checkpoint
+from kp2seg.lazy_config import load_seg_config
 from kp2seg.modeling.published_weights import our_name
 
 
@@ -34,7 +36,7 @@ def published_names() -> list[str]:
 
 @pytest.mark.slow
 def test_the_published_file_becomes_a_model(tool, tmp_path, capsys):
-    expected = tool.instantiate(tool.load_seg_config(tool.CONFIG).model).state_dict()
+    expected = instantiate(load_seg_config(tool.CONFIG).model).state_dict()
     shapes = {name.removeprefix("aligner."): value.shape for name, value in expected.items()}
     tensors = {}
     for number, name in enumerate(published_names()):
