@@ -1,0 +1,126 @@
+"""Turns all models of a collection the same way, and says how sure it is of each.
+
+    tools/shapenet.py align data/models/chairs aligned/chairs
+    tools/shapenet.py align scans aligned/scans --rotations azimuth --fix chair7=90
+    tools/shapenet.py align scans aligned/scans --fix chair7=+z,-y
+
+OUT gets transforms.json, models/ (the turned models in ShapeNetCore's v2 layout) and page.html,
+pictures of all of them, the surest first.
+
+With --fix, all models are turned to agree with the fixed ones: ID=DEGREES turns that model about up
+(+Y, from +Z to +X), ID=UP,FRONT names the axes of its file that are its up and its front. Without,
+they are turned to agree with the model that is most like the others, which is left as it is.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+
+from keypointnet.progress import progress_bar
+from keypointnet.shapenet.alignment import RESTARTS, align_models
+from keypointnet.shapenet.alignment_files import write_alignment
+from keypointnet.shapenet.alignment_rotations import KINDS, azimuth_matrices
+from keypointnet.shapenet.models import find_models
+
+AXES = {
+    f"{sign}{name}": value * np.eye(3)[number]
+    for number, name in enumerate("xyz")
+    for sign, value in (("+", 1.0), ("-", -1.0))
+}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """MODELS OUT and the settings."""
+    parser.add_argument("models", type=Path, help="a ShapeNetCore tree, or a folder of meshes")
+    parser.add_argument("out", type=Path, help="a folder that does not exist yet, or is empty")
+    parser.add_argument(
+        "--rotations",
+        choices=KINDS,
+        default="cube",
+        help="cube: the 24 turns of a cube (default); azimuth: about up alone, in steps of 15°",
+    )
+    parser.add_argument(
+        "--fix",
+        action="append",
+        default=[],
+        metavar="ID=ROTATION",
+        help="a model whose orientation is known, DEGREES about up or UP,FRONT such as +z,-y; may "
+        "be given again",
+    )
+    parser.add_argument("--restarts", type=int, default=RESTARTS, help=f"default: {RESTARTS}")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--no-refine", action="store_true", help="leave it at the discrete turns")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Aligns, writes, prints the surest and least sure."""
+    if args.out.exists() and (not args.out.is_dir() or any(args.out.iterdir())):
+        raise ValueError(f"{args.out}: expected a new or empty folder; name another")
+    refs = find_models(args.models)
+    fixed = read_fixed(args.fix)
+    with progress_bar(total=len(refs), desc="read", unit="model") as bar:
+        found = align_models(
+            refs,
+            args.rotations,
+            fixed=fixed,
+            restarts=args.restarts,
+            seed=args.seed,
+            refined=not args.no_refine,
+            on_model=lambda _: bar.update(),
+            on_stage=bar.set_postfix_str,
+        )
+    settings = {
+        "rotations": args.rotations,
+        "fix": list(args.fix),
+        "restarts": args.restarts,
+        "seed": args.seed,
+        "refined": not args.no_refine,
+    }
+    with progress_bar(total=len(found.ids), desc="write", unit="model") as bar:
+        write_alignment(found, refs, args.out, settings=settings, on_model=lambda _: bar.update())
+    confidence = found.alignment.confidence
+    order = np.argsort(confidence, kind="stable")
+    print(f"{args.out}: {len(found.ids)} models aligned, {len(found.left_out)} left out")
+    held = ", ".join(found.ids[k] for k in found.alignment.held)
+    print(f"  aligned with {held}")
+    print(f"  confidence: median {np.median(confidence):.2f}; least sure:")
+    for k in order[:5].tolist():
+        print(f"    {confidence[k]:.2f}  {found.ids[k]}")
+    for reason in found.left_out.values():
+        print(f"  left out: {reason}")
+    return 0
+
+
+def read_fixed(words: Iterable[str]) -> dict[str, np.ndarray]:
+    """ID=DEGREES and ID=UP,FRONT as rotations.
+
+    Returns: id → (3, 3) that takes the model to +Y up, front -Z.
+    Raises:  ValueError: a word is neither, its two axes are not at right angles, or an id twice.
+    """
+    fixed: dict[str, np.ndarray] = {}
+    for word in words:
+        model_id, equals, value = word.rpartition("=")
+        if not equals or not model_id:
+            raise ValueError(f"--fix {word}: expected ID=DEGREES or ID=UP,FRONT")
+        if model_id in fixed:
+            raise ValueError(f"--fix {word}: {model_id} is fixed twice")
+        up, comma, front = value.lower().partition(",")
+        if comma:
+            if up not in AXES or front not in AXES or AXES[up] @ AXES[front] != 0:
+                raise ValueError(
+                    f"--fix {word}: expected two axes at right angles, each of {', '.join(AXES)}"
+                )
+            fixed[model_id] = np.stack([np.cross(AXES[front], AXES[up]), AXES[up], -AXES[front]])
+            continue
+        try:
+            degrees = float(value)
+        except ValueError:
+            degrees = float("nan")
+        if not np.isfinite(degrees):
+            raise ValueError(f"--fix {word}: expected ID=DEGREES or ID=UP,FRONT, such as +z,-y")
+        fixed[model_id] = azimuth_matrices(np.deg2rad([degrees]))[0]
+    return fixed
