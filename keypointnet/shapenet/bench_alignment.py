@@ -1,7 +1,5 @@
 """How well and how fast collections are aligned: shares of shapes turned rightly, and a time curve.
 
-    python -m keypointnet.shapenet.bench_alignment data/models/chairs50 --curve
-
 Models that are aligned already are each turned by a random rotation, either one of a cube's 24 or
 any about up; then the shares within 15° of the truth are compared: ours, iterative closest points
 to a medoid, and principal axes. What the truth is up to: see `alignment_scoring`.
@@ -9,8 +7,6 @@ to a medoid, and principal axes. What the truth is up to: see `alignment_scoring
 
 from __future__ import annotations
 
-import argparse
-import json
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -129,24 +125,3 @@ def time_curve(
             }
         )
     return rows
-
-
-def main(words: Sequence[str] | None = None) -> None:
-    """Prints the figures as JSON."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("models", type=Path)
-    parser.add_argument("--kinds", nargs="+", choices=KINDS, default=list(KINDS))
-    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
-    parser.add_argument("--limit", type=int)
-    parser.add_argument("--curve", action="store_true", help="measure the time curve instead")
-    args = parser.parse_args(words)
-    figures: Any
-    if args.curve:
-        figures = {kind: time_curve(args.models, kind) for kind in args.kinds}
-    else:
-        figures = alignment_figures(args.models, args.kinds, args.seeds, limit=args.limit)
-    print(json.dumps(figures, indent=1))
-
-
-if __name__ == "__main__":
-    main()

@@ -1,0 +1,85 @@
+"""Measures symmetry, parts, alignment and search on the free models, and prints the figures.
+
+    tools/shapenet.py bench data/models --out bench.json
+    tools/shapenet.py bench data/models --out bench.json --only alignment curve
+
+MODELS is a folder with chairs50, seats, aeroplanes and cars, as tools/get_free_models.py makes them
+(README.md has its commands). OUT keeps the figures of each measurement as soon as it is done; those
+that it has are not measured again, so a run that was stopped goes on.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from keypointnet.files import write_json
+from keypointnet.shapenet.bench_alignment import alignment_figures, time_curve
+from keypointnet.shapenet.bench_parts import parts_figures
+from keypointnet.shapenet.bench_search import free_categories, search_figures
+from keypointnet.shapenet.bench_symmetry import symmetry_figures
+from keypointnet.views.storage import read_json
+
+MEASUREMENTS: dict[str, Callable[[argparse.Namespace], Any]] = {
+    "symmetry": lambda args: symmetry_figures(),
+    "parts": lambda args: parts_figures(),
+    "alignment": lambda args: {
+        name: alignment_figures(args.models / name, seeds=args.seeds)
+        for name in ("chairs50", "aeroplanes")
+    },
+    "curve": lambda args: time_curve(args.models / "chairs50"),
+    "search": lambda args: search_figures(
+        free_categories(args.models), index=args.out.with_suffix(".index"), workers=args.workers
+    ),
+}
+"""Name → what is measured."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """MODELS, what to measure, and where the figures go."""
+    parser.add_argument("models", type=Path, help="with chairs50, seats, aeroplanes and cars")
+    parser.add_argument("--out", type=Path, default=Path("runs/shapenet/bench.json"),
+                        help="JSON (runs/shapenet/bench.json)")  # fmt: skip
+    parser.add_argument("--only", nargs="+", choices=MEASUREMENTS, help="and nothing else")
+    parser.add_argument("--again", action="store_true", help="what OUT has already, too")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="of the alignment")
+    parser.add_argument("--workers", type=int, default=1, help="that render, for search (1)")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Measures what OUT lacks and prints all that it has then."""
+    found = read_json(args.out)
+    figures: dict[str, Any] = found if isinstance(found, dict) else {}
+    for name in args.only or MEASUREMENTS:
+        if args.again or name not in figures:
+            print(f"{name} ...", flush=True)
+            figures[name] = MEASUREMENTS[name](args)
+            write_json(args.out, figures)
+    for name, value in figures.items():
+        print(f"{name}:")
+        print("\n".join(f"  {line}" for line in lines_of(value)))
+    print(f"wrote {args.out}")
+    return 0
+
+
+def lines_of(value: Any) -> list[str]:
+    """Nested figures as indented lines, numbers with four digits."""
+    if isinstance(value, dict):
+        lines = []
+        for name, item in value.items():
+            below = lines_of(item)
+            if len(below) == 1 and not isinstance(item, dict | list):
+                lines.append(f"{name}: {below[0]}")
+            else:
+                lines += [f"{name}:", *(f"  {line}" for line in below)]
+        return lines
+    if isinstance(value, list):
+        if any(isinstance(item, dict) for item in value):
+            return [
+                ", ".join(f"{name} {lines_of(part)[0]}" for name, part in item.items())
+                for item in value
+            ]
+        return [", ".join(map(str, value)) or "none"]
+    return [f"{value:.4g}" if isinstance(value, float) else str(value)]
