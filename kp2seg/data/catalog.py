@@ -21,7 +21,7 @@ from detectron2.data.datasets.builtin_meta import KEYPOINT_CONNECTION_RULES
 from detectron2.structures import BoxMode
 
 from kp2seg.data import cocopersons, ochuman
-from kp2seg.data.coco_json import KeypointData, check_coco, read_json
+from kp2seg.data.coco_json import KeypointData, check_coco, check_lists, read_json
 from kp2seg.keypoint_sources.layouts import COCO_JOINTS, flip_pairs
 
 ROOT_VARIABLE = "DETECTRON2_DATASETS"
@@ -113,28 +113,78 @@ def _file_source(
     return Source(read, Path(annotation_file), Path(image_root))
 
 
-def read_dataset(name: str, *, strict: bool = False, check_images: bool = True) -> KeypointData:
+def read_dataset(
+    name: str,
+    *,
+    strict: bool = False,
+    check_images: bool = True,
+    keypoints: bool = True,
+    category: str | None = None,
+    keep_empty_images: bool = False,
+) -> KeypointData:
     """Read a data set; what was left out is logged as a warning.
 
     Args:    name: of a registered one; or a COCO keypoint JSON, FILE.json@FOLDER with the folder of
              its pictures, FILE.json where that is images/ beside it.
              strict: raise at the first problem.  check_images: look at every picture's file.
-    Raises:  ValueError: no such data set (the names are listed).
+             keypoints: false for a model that takes none. A FILE of a given category, or whose
+             categories have no keypoints, is then read without: see `check_coco`'s plain.
+             category: its class.  keep_empty_images: of such a FILE, pictures without an object
+             too.
+    Raises:  ValueError: no such data set (the names are listed), or a category of a registered one.
              DataError: the data cannot be used, and why.
     """
     source = _SOURCES.get(name)
     if source is None:
-        file, separator, folder = name.partition(".json@")
-        if not separator and not name.endswith(".json"):
-            raise ValueError(
-                f"read_dataset: no data set {name!r}; there are {', '.join(_SOURCES)}, and "
-                "FILE.json@FOLDER OF PICTURES"
-            )
-        path = Path(f"{file}.json" if separator else name)
-        source = _file_source(path, Path(folder) if separator else path.parent / "images", None)
+        path, folder = _file_and_folder(name)
+        source = _file_source(path, folder, None)
+        if not keypoints:
+            source = _plain_source(path, folder, category, keep_empty_images) or source
+    elif category is not None:
+        raise ValueError(
+            f"read_dataset: category {category!r}: {name} has one class; expected FILE.json@FOLDER"
+        )
     data = source.read(strict=strict, check_images=check_images)
     data.report.log()
     return data
+
+
+def _file_and_folder(name: str) -> tuple[Path, Path]:
+    """FILE.json@FOLDER as paths."""
+    file, separator, folder = name.partition(".json@")
+    if not separator and not name.endswith(".json"):
+        raise ValueError(
+            f"read_dataset: no data set {name!r}; there are {', '.join(_SOURCES)}, and "
+            "FILE.json@FOLDER OF PICTURES"
+        )
+    path = Path(f"{file}.json" if separator else name)
+    return path, Path(folder) if separator else path.parent / "images"
+
+
+def _plain_source(
+    path: Path, image_root: Path, category: str | None, keep_empty_images: bool
+) -> Source | None:
+    """A file read without keypoints, None where it has some and no category is named."""
+    coco = read_json(path)
+    check_lists(coco, str(path))
+    if category is None and any(
+        isinstance(row, dict) and row.get("keypoints") for row in coco["categories"]
+    ):
+        return None
+
+    def read(*, strict: bool, check_images: bool) -> KeypointData:
+        return check_coco(
+            coco,
+            path,
+            image_root,
+            plain=True,
+            category=category,
+            keep_empty_images=keep_empty_images,
+            check_images=check_images,
+            strict=strict,
+        )
+
+    return Source(read, path, image_root)
 
 
 def short_name(name: str) -> str:
@@ -147,7 +197,8 @@ def dataset_dicts(data: KeypointData) -> list[dict[str, Any]]:
 
     Convention: boxes XYWH and polygons in px, as in the file; `keypoints` (3K) are COCO's numbers
     plus 0.5, which puts pixel centres at + 0.5, as `load_coco_json` of Detectron2 has them.
-    category_id counts the classes from 0.  id, area and iscrowd are kept.
+    category_id counts the classes from 0.  id, area and iscrowd are kept. Crowds of a data set
+    without keypoints are left out: they are no objects to find, and ignored in scoring.
     """
     classes = {row["id"]: i for i, row in enumerate(_classes(data))}
     records = {
@@ -162,6 +213,8 @@ def dataset_dicts(data: KeypointData) -> list[dict[str, Any]]:
     }
     copied = ("bbox", "segmentation", "area", "iscrowd", "id")
     for row in data.coco["annotations"]:
+        if row["iscrowd"] and not data.keypoint_names:
+            continue
         records[row["image_id"]]["annotations"].append(
             {
                 **{key: row[key] for key in copied},

@@ -66,17 +66,21 @@ def check_coco(
     image_root: Path,
     *,
     keypoint_names: Sequence[str] | None = None,
+    plain: bool = False,
+    category: str | None = None,
     keep: Keep | None = None,
     keep_empty_images: bool = False,
     check_images: bool = True,
     strict: bool = False,
 ) -> KeypointData:
-    """Check a COCO keypoint JSON row by row.
+    """Check a COCO JSON row by row.
 
     Args:    coco: the parsed file.  source: its path, for messages.
              image_root: where file_name starts.
              keypoint_names: the joints wanted, found by name whatever the file's order and extra
              joints; the file's own without.
+             plain: no category needs keypoints; they are not looked at, the result has none.
+             category: of a plain file, the name of the class; not needed where it has one.
              keep: annotations for which it is false are passed over.
              keep_empty_images: also pictures without a kept annotation.
              check_images: look at the picture files (their headers and ends); one that is missing
@@ -89,7 +93,10 @@ def check_coco(
     where = str(source)
     check_lists(coco, where)
     report = Report(where, strict)
-    joints = _joints(coco["categories"], keypoint_names, where)
+    if plain:
+        joints = _without_joints(coco["categories"], category, where)
+    else:
+        joints = _joints(coco["categories"], keypoint_names, where)
     rows = [row for row in coco["annotations"] if _is_wanted(row, joints, keep)]
     report.read = len(rows)
     images = checked_pictures(coco["images"], Path(image_root), report)
@@ -118,6 +125,8 @@ def check_coco(
             report.add(problem, name)
         else:
             size = (images[image_id]["height"], images[image_id]["width"])
+            if plain:
+                row = {**row, "keypoints": []}
             checked = check_annotation(row, size, joints.in_file, joints.order, name, report)
             if checked is not None:
                 annotations.append(checked)
@@ -189,6 +198,33 @@ def _joints(rows: list[Any], wanted: Sequence[str] | None, where: str) -> _Joint
         for key, row in found.items()
     }
     return _Joints(found, others, tuple(wanted), tuple(map(names.index, wanted)), len(names))
+
+
+def _without_joints(rows: list[Any], wanted: str | None, where: str) -> _Joints:
+    """One class as one without keypoints."""
+    chosen = category_row(rows, wanted, where)
+    key = int(chosen["id"])
+    others = {other for row in rows if (other := id_in(row, "id")) is not None and other != key}
+    bare = {k: v for k, v in chosen.items() if k not in ("keypoints", "skeleton")}
+    return _Joints({key: bare}, others, (), (), 0)
+
+
+def category_row(rows: list[Any], wanted: str | None, where: str) -> dict[str, Any]:
+    """The class of a name; without a name the only one.
+
+    Args:    rows: of a file's categories.  where: the file, for messages.
+    Raises:  DataError: no such class, or several and no name; the names are listed.
+    """
+    named = {row["name"]: row for row in rows if isinstance(row, dict) and "name" in row}
+    if wanted is None and len(named) == 1:
+        (wanted,) = named
+    known = ", ".join(sorted(map(str, named))) or "none"
+    if wanted is None:
+        raise DataError(f"{where}: has several classes, name one: {known}")
+    row = named.get(wanted)
+    if row is None or id_in(row, "id") is None:
+        raise DataError(f"{where}: has no class {wanted!r}; there are {known}")
+    return row
 
 
 def _is_wanted(row: Any, joints: _Joints, keep: Keep | None) -> bool:

@@ -13,6 +13,7 @@ import numpy as np
 
 from kp2seg.data.annotations import is_number
 from kp2seg.data.coco_json import (
+    category_row,
     check_lists,
     checked_pictures,
     id_in,
@@ -78,7 +79,7 @@ def read_object_boxes(
     """
     coco = read_json(path)
     check_lists(coco, str(path))
-    chosen = _category(coco["categories"], category, str(path))
+    chosen = category_row(coco["categories"], category, str(path))
     report = Report(str(detections or path), strict)
     images = checked_pictures(coco["images"], image_root, report)
     if detections is None:
@@ -136,19 +137,6 @@ def object_masks(image: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) ->
     """(h, w) bool of each object of a picture. Raises: MaskError: one has no usable mask."""
     size = (image["height"], image["width"])
     return [decode(to_rle(row["segmentation"], size)).astype(bool) for row in rows]
-
-
-def _category(rows: list[Any], wanted: str | None, where: str) -> dict[str, Any]:
-    named = {row["name"]: row for row in rows if isinstance(row, dict) and "name" in row}
-    if wanted is None and len(named) == 1:
-        (wanted,) = named
-    if wanted is None:
-        raise DataError(f"{where}: has several classes, name one: {', '.join(sorted(named))}")
-    row = named.get(wanted)
-    if row is None or id_in(row, "id") is None:
-        known = ", ".join(sorted(named)) or "none"
-        raise DataError(f"{where}: has no class {wanted!r}; there are {known}")
-    return row
 
 
 def _detections(

@@ -22,7 +22,8 @@ class MatchedIoU:
     Attributes:
         mean: over the predictions that name an annotation; NaN without any.
         boundary_mean: the same of boundary IoU; None if it was not asked for.
-        matched: how many those are.  missing: annotations without a prediction, not in the means.
+        matched: how many those are.  missing: annotations, crowds aside, without a prediction; they
+        are not in the means.
     """
 
     mean: float
@@ -105,7 +106,9 @@ def matched_iou(
         boundary_mean = _mean(
             [mask_iou(boundary_rle(row.segmentation), boundary_rle(truth)) for row, truth in pairs]
         )
-    return MatchedIoU(_mean(ious), boundary_mean, len(ious), len(coco["annotations"]) - len(pairs))
+    matched = {row.annotation_id for row, _ in pairs}
+    objects = {row["id"] for row in coco["annotations"] if not row.get("iscrowd")}
+    return MatchedIoU(_mean(ious), boundary_mean, len(ious), len(objects - matched))
 
 
 def own_truths(
