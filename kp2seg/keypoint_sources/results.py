@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,10 +24,9 @@ from kp2seg.keypoint_sources.layouts import (
     layouts_of,
     map_joints,
 )
+from kp2seg.keypoint_sources.matching import match_pictures
 from kp2seg.keypoint_sources.oks import suppress_doubles
 from kp2seg.keypoint_sources.poses import Pose, PoseTable, fingerprint
-
-_PICTURE_SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"}
 
 
 @dataclass(frozen=True)
@@ -73,7 +72,7 @@ def read_results(
     found = read_detector_files(path, report, category_id)
     names = _joint_names(found, joints, str(path))
     found = [pose for pose in found if _has_joints(pose, len(names), report)]
-    by_picture = _match(found, list(images), str(path), report)
+    by_picture = match_pictures(found, list(images), report)
     coding = _coding([pose.third for pose in found])
     by_image: dict[int, list[Pose]] = {}
     for image_id, detections in by_picture.items():
@@ -117,55 +116,6 @@ def _has_joints(pose: DetectedPose, expected: int, report: Report) -> bool:
     detail = f"{pose.name}: {3 * len(pose.third)} numbers, expected 3 x {expected}{known}"
     report.add("keypoints of the wrong length", detail)
     return False
-
-
-def _match(
-    found: Sequence[DetectedPose], images: list[Mapping[str, Any]], where: str, report: Report
-) -> dict[int, list[DetectedPose]]:
-    """Poses by image id, in the file's order."""
-    ids = {image["id"] for image in images}
-    by_name: dict[str, set[int]] = {}
-    for image in images:
-        name = PurePosixPath(image["file_name"])
-        for key in {str(name), str(name.with_suffix("")), name.name, name.stem}:
-            by_name.setdefault(key, set()).add(image["id"])
-    by_picture: dict[int, list[DetectedPose]] = {}
-    unmatched: dict[int | str, int] = {}
-    for pose in found:
-        image_id = _image_id(pose.picture, ids, by_name, where)
-        if image_id is None:
-            unmatched[pose.picture] = unmatched.get(pose.picture, 0) + 1
-            report.note("poses of a picture that is not in the data set", pose.name)
-        else:
-            by_picture.setdefault(image_id, []).append(pose)
-    if unmatched and not by_picture:
-        raise DataError(
-            f"{where}: none of its {len(unmatched)} pictures is in the data set; the file's first "
-            f"is {next(iter(unmatched))!r}, the data set's "
-            + (f"{images[0]['id']} ({images[0]['file_name']})" if images else "is empty")
-        )
-    return by_picture
-
-
-def _image_id(
-    picture: int | str, ids: set[int], by_name: Mapping[str, set[int]], where: str
-) -> int | None:
-    if isinstance(picture, int):
-        return picture if picture in ids else None
-    name = PurePosixPath(picture)
-    keys = [str(name), name.name]
-    if name.suffix.lower() in _PICTURE_SUFFIXES:
-        keys.append(name.stem)
-    for key in keys:
-        matches = by_name.get(key, set())
-        if len(matches) > 1:
-            raise DataError(
-                f"{where}: picture {picture!r} could be any of the images {sorted(matches)[:5]}; "
-                "give paths as in the data set's file_name, or image ids"
-            )
-        if matches:
-            return next(iter(matches))
-    return int(picture) if picture.isdecimal() and int(picture) in ids else None
 
 
 def _coding(thirds: Sequence[np.ndarray]) -> str:
