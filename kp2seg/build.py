@@ -52,7 +52,7 @@ def build_trainer(config: DictConfig, *, strict: bool = False) -> SegTrainer:
     if run.init:
         start = read_seg_checkpoint(run.init)
         load_weights(model, start.weights, start.path)
-    train = read_dataset(config.data.train, strict=strict)
+    train = _read(config, config.data.train, model, strict)
     check_keypoints(model, train, config.data.train)
     evaluation = Evaluator(config, model, strict=strict) if run.eval_every else None
     return SegTrainer(
@@ -61,7 +61,7 @@ def build_trainer(config: DictConfig, *, strict: bool = False) -> SegTrainer:
         training_batches(config, train),
         make(config.schedule, "schedule"),
         out=run.out,
-        config=config_to_text(config),
+        config=config_to_text(config, discovery=train.coco.get("discovery")),
         steps=run.steps,
         evaluate=evaluation,
         draw=evaluation.draw if evaluation and takes_keypoints(model) else None,
@@ -137,7 +137,10 @@ class Evaluator:
 
     def __init__(self, config: DictConfig, model: nn.Module, *, strict: bool = False) -> None:
         self.amp = config.train.amp
-        self.sets = {name: read_dataset(name, strict=strict) for name in config.data.test}
+        self.sets = {
+            name: _read(config, name, model, strict, keep_empty_images=True)
+            for name in config.data.test
+        }
         for name, data in self.sets.items():
             check_keypoints(model, data, name)
 
@@ -168,6 +171,30 @@ class Evaluator:
             mapper = PoseMapper(data.keypoint_names)
             pictures = [mapper(record) for record in islice(dataset_dicts(data), _SHEET_PICTURES)]
         return mask_sheet(model, pictures, connections(model))
+
+
+def _read(
+    config: DictConfig,
+    name: str,
+    model: nn.Module,
+    strict: bool,
+    *,
+    keep_empty_images: bool = False,
+) -> KeypointData:
+    """A data set of a run; for a detector, of data.category and perhaps with empty pictures."""
+    category = config.data.get("category")
+    if category is not None and takes_keypoints(model):
+        raise SegConfigError(
+            f"data.category: {category!r}: is of a detector; a Pose2Seg takes the class that has "
+            "keypoints"
+        )
+    return read_dataset(
+        name,
+        strict=strict,
+        keypoints=takes_keypoints(model),
+        category=category,
+        keep_empty_images=keep_empty_images,
+    )
 
 
 def category_ids(coco: dict[str, Any]) -> list[int]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
+from typing import Any
 
 from omegaconf import OmegaConf
 from torch import Tensor
@@ -14,11 +16,15 @@ from kp2seg.lazy_config import SegConfigError, has_templates
 
 
 def bundled(
-    finder: Checkpoint, segmenter: SegCheckpoint, finding: Finding
+    finder: Checkpoint,
+    segmenter: SegCheckpoint,
+    finding: Finding,
+    category: Mapping[str, Any] | None = None,
 ) -> tuple[dict[str, Tensor], str]:
     """Weights and configuration of their `DiscoveringPose2Seg`.
 
     Args:    segmenter: of a `Pose2Seg`; its checkpoint holds its templates.
+             category: of the objects, with id and name; kept for `bundled_category`.
     Returns: name → tensor, and the configuration as text; see `save_seg_checkpoint`.
     Raises:  SegConfigError: the second is no `Pose2Seg`, or takes another number of keypoints.
     """
@@ -44,4 +50,32 @@ def bundled(
     }
     weights = {f"keypointnet.{name}": value for name, value in finder.weights.items()}
     weights |= {f"segmenter.{name}": value for name, value in segmenter.weights.items()}
-    return weights, OmegaConf.to_yaml(OmegaConf.create({"model": model}))
+    config: dict[str, Any] = {"model": model}
+    if category is not None:
+        config["category"] = {name: category[name] for name in ("id", "name") if name in category}
+    return weights, OmegaConf.to_yaml(OmegaConf.create(config))
+
+
+def bundled_category(config: str) -> dict[str, Any]:
+    """The id and the name of a bundle's class, as far as its configuration knows them."""
+    return dict(OmegaConf.create(config).get("category") or {})
+
+
+def differences(segmenter: SegCheckpoint, finding: Finding, sha256: str) -> list[str]:
+    """In what a bundle would differ from what the masks were trained on.
+
+    Args:    sha256: of the KeypointNet's file.
+    Returns: a text for each setting; none where they agree, or where it is not known, because the
+             keypoints were annotated or the checkpoint is of an older version.
+    """
+    trained = OmegaConf.create(segmenter.config).get("discovery")
+    if trained is None:
+        return []
+    texts = []
+    for name, standard in asdict(Finding()).items():
+        there, here = trained.get(name, standard), getattr(finding, name)
+        if there != here:
+            texts.append(f"{name} {there}, here {here}")
+    if trained.get("sha256", sha256) != sha256:
+        texts.append(f"other KeypointNet weights ({trained.get('weights')})")
+    return texts

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 import inspect
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -84,15 +84,19 @@ def make(section: Any, name: str, **more: Any) -> Any:
         raise SegConfigError(f"{name}: {_line(error)}") from error
 
 
-def config_to_text(config: DictConfig) -> str:
+def config_to_text(config: DictConfig, discovery: Mapping[str, Any] | None = None) -> str:
     """The configuration as YAML, classes by their names; what checkpoints hold.
 
     A templates file is replaced by its contents, so that a checkpoint needs no other file.
+
+    Args:    discovery: with what the keypoints of the training data were discovered; kept beside.
     """
     plain = _named(OmegaConf.to_container(config))
     templates = plain["model"].get("templates")
     if isinstance(templates, str):
         plain["model"]["templates"] = templates_to_json(load_templates(templates))
+    if discovery is not None:
+        plain["discovery"] = dict(discovery)
     return OmegaConf.to_yaml(OmegaConf.create(plain))
 
 

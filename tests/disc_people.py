@@ -15,8 +15,16 @@ import numpy as np
 import pytest
 import torch
 
+from keypointnet.checkpoints import build_model as build_finder
+from keypointnet.checkpoints import read_checkpoint, save_checkpoint
+from keypointnet.config import load_config
+from kp2seg.build import build_model
+from kp2seg.bundle import bundled
+from kp2seg.checkpoints import SegCheckpoint, save_seg_checkpoint
 from kp2seg.data.catalog import register_datasets
+from kp2seg.keypoint_sources.discovered import Finding
 from kp2seg.keypoint_sources.layouts import COCO_JOINTS
+from kp2seg.lazy_config import config_to_text, load_seg_config
 
 SIZE = (60, 80)
 CENTRES = (
@@ -160,3 +168,22 @@ def tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[.
     monkeypatch.undo()
     register_datasets()
     torch.set_num_threads(threads)
+
+
+def save_bundle(words: list[str], path: Path, category: dict[str, Any] | None = None) -> Path:
+    """An untrained bundle of which every keypoint counts.
+
+    Args:    words: of `tiny`'s function.  category: of the bundle's class.
+    """
+    _, file, *overrides = words
+    config = load_seg_config(file, overrides)
+    model = build_model(config)
+    masks = SegCheckpoint(path, 5, config_to_text(config), {}, {"model": model.state_dict()})
+    small = ["model.channels=8", "model.orientation_channels=4", "data.image_size=16"]
+    settings = load_config(None, [*small, f"model.num_keypoints={len(model.templates.names)}"])
+    finder = path.with_name("finder.safetensors")
+    save_checkpoint(finder, {"model": build_finder(settings).state_dict()}, step=1, config=settings)
+    finding = Finding(min_confidence=0, min_on_object=0)
+    weights, text = bundled(read_checkpoint(finder), masks, finding, category)
+    save_seg_checkpoint(path, {"model": weights}, step=5, config=text)
+    return path

@@ -5,19 +5,23 @@ r"""Joins a KeypointNet and the masks' model trained on its keypoints into one c
         runs/chair-masks/checkpoints/best.safetensors chair.safetensors --points points.json
 
 The result takes pictures with boxes, or with a detector before it, and gives masks:
-kp2seg.build.trained_model(read_seg_checkpoint("chair.safetensors")), tools/eval_seg.py.
+kp2seg.build.trained_model(read_seg_checkpoint("chair.safetensors")), tools/eval_seg.py,
+tools/demo.py. Where the settings are not those of the points that the masks were trained on, a
+warning says in what.
 """
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from keypointnet.checkpoints import read_checkpoint
 from keypointnet.command_line import Parser, errors_in_one_line
+from keypointnet.files import file_sha256
 from keypointnet.tensor_files import CheckpointError
 from kp2seg.build import trained_model
-from kp2seg.bundle import bundled
+from kp2seg.bundle import bundled, differences
 from kp2seg.checkpoints import SegCheckpoint, read_seg_checkpoint, save_seg_checkpoint
 from kp2seg.command_line import add_finding, check_outputs, finding_of
 from kp2seg.discovery import earlier_result
@@ -37,14 +41,21 @@ def main(words: Sequence[str] | None = None) -> None:
     with errors_in_one_line("bundle", CheckpointError):
         check_outputs([args.out], [args.keypointnet, args.masks, args.points])
         parts = read_checkpoint(args.keypointnet), read_seg_checkpoint(args.masks)
-        finding = finding_of(args)
+        category, finding = None, finding_of(args)
         if args.points is not None:
-            finding = earlier_result(args.points, args.keypointnet)[1]
-        weights, config = bundled(*parts, finding)
+            category, finding = earlier_result(args.points, args.keypointnet)
+        weights, config = bundled(*parts, finding, category)
         groups = {"model": weights}
         # What cannot be used replaces nothing.
         trained_model(SegCheckpoint(args.out, parts[1].step, config, {}, groups))
         save_seg_checkpoint(args.out, groups, step=parts[1].step, config=config)
+        other = differences(parts[1], finding, file_sha256(args.keypointnet))
+    if other:
+        print(
+            f"bundle: warning: {args.masks} was trained on points of {'; '.join(other)}: its masks "
+            "may be worse than in its training",
+            file=sys.stderr,
+        )
     print(f"{args.out}: {args.keypointnet} and {args.masks}")
 
 

@@ -17,6 +17,7 @@ model = L(build_mask_rcnn)(
 )
 
 data.update(
+    category=None,  # of plain instance JSON, FILE.json@FOLDER: the name of its one class
     pictures_per_step=2,
     augmentation=L(PictureAugmentation)(flip=0.5, colour=0.5),
 )
