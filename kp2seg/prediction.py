@@ -64,7 +64,8 @@ def to_predictions(
     Args:    instances: of the model. With pred_keypoints, result i is of person i of the input;
              without, they are a detector's, and its scores stand for the quality.
              picture: the model's input, with image_id and instances that may have annotation_ids
-             and gt_classes; without these every class is the model's.
+             and gt_classes; without these every class is the model's. The quality of a mask in a
+             detected box, one with "scores", is multiplied by the box's.
     """
     given = picture.get("instances")
     fields: dict[str, Any] = {}
@@ -73,6 +74,9 @@ def to_predictions(
     else:
         quality = instances.mask_quality.tolist() if instances.has("mask_quality") else None
         fields = {} if given is None else given.get_fields()
+        if "scores" in fields:
+            sure = fields["scores"].tolist()
+            quality = [q * s for q, s in zip(quality or [1.0] * len(sure), sure, strict=True)]
     ids = fields["annotation_ids"].tolist() if "annotation_ids" in fields else []
     classes = fields.get("gt_classes", instances.pred_classes).tolist()
     for row in range(len(instances)):
@@ -86,10 +90,12 @@ def to_predictions(
         )
 
 
-def results_json(instances: Instances, image_id: int) -> list[dict[str, Any]]:
+def results_json(
+    instances: Instances, image_id: int, *, category_id: int = 1
+) -> list[dict[str, Any]]:
     """A picture's results as rows of a COCO results JSON: box, RLE, keypoints (raw numbers).
 
-    Args:    instances: of the model, one class of people, COCO's 1.
+    Args:    instances: of the model.  category_id: of all of them; COCO's 1 are people.
     """
     boxes = instances.pred_boxes.tensor.clone()
     boxes[:, 2:] -= boxes[:, :2]
@@ -98,7 +104,7 @@ def results_json(instances: Instances, image_id: int) -> list[dict[str, Any]]:
     rows = [
         {
             "image_id": image_id,
-            "category_id": 1,
+            "category_id": category_id,
             "bbox": boxes[row].tolist(),
             "segmentation": encode(np.asarray(instances.pred_masks[row].cpu().numpy(), np.uint8)),
             "keypoints": points[row].flatten().tolist(),

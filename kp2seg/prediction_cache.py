@@ -20,6 +20,7 @@ from kp2seg.evaluation.cache import (
     write_cache,
 )
 from kp2seg.keypoint_sources.annotated import annotated_poses
+from kp2seg.keypoint_sources.boxes import BoxTable
 from kp2seg.keypoint_sources.poses import PoseTable
 from kp2seg.lazy_config import choose_device
 from kp2seg.modeling.meta_arch import Pose2Seg
@@ -32,7 +33,7 @@ def cached_predictions(
     data: KeypointData,
     file: Path,
     *,
-    source: PoseTable | None = None,
+    source: PoseTable | BoxTable | None = None,
     device: str | torch.device = "auto",
     amp: bool = False,
     batch: int = 4,
@@ -45,7 +46,7 @@ def cached_predictions(
     """Predictions from the file, or made and written to it.
 
     Args:    weights: of `kp2seg.checkpoints`.  name: of the data set, for the file and messages.
-             source: whose keypoints; the data's without.
+             source: whose keypoints, or boxes; the data's without.
              batch: pictures at once.  chunk: people through the mask head at once.
              workers: processes that read pictures.
              again: predict even if there is a file.  renew: where it is of something else.

@@ -12,16 +12,12 @@ from kp2seg.build import build_model
 from kp2seg.checkpoints import save_seg_checkpoint
 from kp2seg.data.masks import decode
 from kp2seg.data.problems import DataError
-from kp2seg.keypoint_sources import keypoint_rcnn
-from kp2seg.keypoint_sources.keypoint_rcnn import (
-    KeypointRCNN,
-    detect_poses,
-    find_weights,
-    read_zoo_file,
-)
+from kp2seg.keypoint_sources import zoo_networks
+from kp2seg.keypoint_sources.keypoint_rcnn import ZOO_CONFIG, KeypointRCNN, detect_poses
 from kp2seg.keypoint_sources.picture_poses import read_picture_poses
 from kp2seg.keypoint_sources.poses import Pose
 from kp2seg.keypoint_sources.results import Choice
+from kp2seg.keypoint_sources.zoo_networks import find_weights, read_zoo_file
 from kp2seg.lazy_config import config_to_text, load_seg_config
 
 ROOT = Path(__file__).parents[1]
@@ -153,7 +149,7 @@ def test_a_detector_is_asked_for_each_picture(tool, weights, annotations, tmp_pa
             return [Pose(points, np.full(17, 2), 0.9)]
 
     monkeypatch.setattr(tool, "KeypointRCNN", Detector)
-    monkeypatch.setattr(tool, "find_weights", lambda path: path)
+    monkeypatch.setattr(tool, "find_weights", lambda path, config: path)
     out = tmp_path / "out"
     words = [str(pictures[1]), "--weights", str(weights), "--out", str(out), "--device", "cpu"]
     tool.main([*words, "--detector", "--detector-weights", "zoo.pkl"])
@@ -168,6 +164,17 @@ def test_a_detector_is_asked_for_each_picture(tool, weights, annotations, tmp_pa
         (["a.jpg"], "where are the keypoints\\? give --keypoints FILE, or --detector"),
         (["a.jpg", "--detector", "--keypoints", "x"], "where are the keypoints\\?"),
         (["--webcam", "--keypoints", "x"], "--webcam needs --detector"),
+        (
+            ["a.jpg", "--boxes", "x"],
+            "--boxes: runs/light/\\S* is no bundle .*where are the keypoints",
+        ),
+        (["a.jpg", "--detector", "--category", "chair"], "--category: is of a bundle's boxes"),
+        (["a.jpg", "b.jpg", "--box", "1,2,3,4"], "--box: is for a single picture; several need"),
+        (
+            ["a.jpg", "--box", "1,2,3"],
+            "'1,2,3': box that is not four fin.*; expected X,Y,W,H in px",
+        ),
+        (["a.jpg", "--box", "1,2,0,4"], "argument --box: '1,2,0,4': zero-size box"),
         (["--webcm"], "unrecognized arguments: --webcm"),
         (["/nowhere.jpg", "--detector"], "/nowhere.jpg: no such file"),
         (
@@ -253,9 +260,9 @@ def test_annotations_without_masks_are_read_by_name(tmp_path):
 def zoo_file(tmp_path_factory) -> Path:
     """Random weights as the model zoo stores them."""
     torch.manual_seed(0)
-    cfg = keypoint_rcnn.model_zoo.get_config(keypoint_rcnn.ZOO_CONFIG)
+    cfg = zoo_networks.model_zoo.get_config(ZOO_CONFIG)
     cfg.MODEL.DEVICE = "cpu"
-    state = keypoint_rcnn.build_model(cfg).state_dict()
+    state = zoo_networks.build_model(cfg).state_dict()
     # Untrained, its features would overflow; without a stem they are 0, and every anchor a person.
     state["backbone.bottom_up.stem.conv1.weight"].zero_()
     arrays = {name: value.numpy() for name, value in state.items() if "pixel" not in name}
@@ -324,11 +331,11 @@ def test_weights_that_cannot_be_downloaded(tmp_path, monkeypatch):
     def offline(url):
         raise OSError("no route")
 
-    monkeypatch.setattr(keypoint_rcnn.PathManager, "get_local_path", offline)
+    monkeypatch.setattr(zoo_networks.PathManager, "get_local_path", offline)
     message = r"cannot be downloaded \(no route\); get https://\S*a6e10b.pkl .*--detector-weights F"
     with pytest.raises(DataError, match=message):
-        find_weights()
+        find_weights(None, ZOO_CONFIG)
     with pytest.raises(DataError, match=r"x.pkl: no such file of weights; get it from https://"):
-        find_weights(tmp_path / "x.pkl")
+        find_weights(tmp_path / "x.pkl", ZOO_CONFIG)
     (tmp_path / "x.pkl").touch()
-    assert find_weights(tmp_path / "x.pkl") == tmp_path / "x.pkl"
+    assert find_weights(tmp_path / "x.pkl", ZOO_CONFIG) == tmp_path / "x.pkl"

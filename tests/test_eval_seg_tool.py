@@ -136,7 +136,12 @@ def test_ranges_that_are_not_there_are_said(tool, tiny, capsys):
         (["--batch", "0"], "argument --batch: expected at least 1, got 0"),
         (["--joints", "coco"], "--joints: is the layout of --keypoints FILE"),
         (["--detector-weights", "x"], "--detector-weights: needs --detector"),
-        (["--min-score", "0.3"], "--min-score: needs --keypoints or --detector"),
+        (["--min-score", "0.3"], "--min-score: needs --keypoints, --detector or --det"),
+        (
+            ["--category", "chair"],
+            "--category: \\S* takes keypoints; expected a bundle of tools",
+        ),
+        (["--detections", "x"], "--detections: \\S* takes keypoints; expected a bundle"),
         (["--bundary"], "unrecognized arguments: --bundary; --help lists the flags"),
         (["--keypoints", "x", "--detector"], "--keypoints and --detector: choose one"),
         (["--detector", "--detector-weights", "/no.pkl"], "/no.pkl: no such file of weights"),

@@ -1,10 +1,16 @@
 #!/usr/bin/env python3
-"""Cuts people out of pictures, a video or a camera's pictures, along their keypoints.
+"""Cuts people, or objects, out of pictures, a video or a camera's pictures, along keypoints.
 
     tools/demo.py photo.jpg --detector                       Keypoint R-CNN finds the keypoints
     tools/demo.py a.jpg b.jpg --keypoints alphapose.json     or a file has them: COCO results,
     tools/demo.py walk.mp4 --keypoints openpose_out/         AlphaPose, OpenPose, annotations
     tools/demo.py --webcam --detector                        Ctrl-C ends
+
+A bundle of tools/bundle.py finds the keypoints itself, in boxes:
+
+    tools/demo.py photo.jpg --weights chair.safetensors --boxes boxes.json    COCO results or
+    tools/demo.py photo.jpg --weights chair.safetensors --box 12,40,200,310   annotations; by hand;
+    tools/demo.py a.mp4 --weights chair.safetensors --detector --category chair    Mask R-CNN's
 
 OUT/ gets the pictures (or MP4) with masks and skeletons, and beside each a JSON of COCO results
 with RLE masks. In a video, image_id counts frames from 0; frame 12 is OpenPose's
@@ -24,23 +30,31 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
+from detectron2.structures import Instances
 
 from keypointnet.command_line import Parser, errors_in_one_line
 from keypointnet.drawing import save_picture
 from keypointnet.files import write_whole
 from keypointnet.progress import progress_bar
 from keypointnet.tensor_files import CheckpointError
-from kp2seg.build import connections, takes_keypoints, trained_model
-from kp2seg.checkpoints import read_seg_checkpoint
-from kp2seg.data.mapper import detected_instances, read_picture
-from kp2seg.data.problems import DataError
-from kp2seg.drawing import draw_people
-from kp2seg.keypoint_sources.keypoint_rcnn import DETECTED, KeypointRCNN, find_weights
+from kp2seg.checkpoints import SegCheckpoint, read_seg_checkpoint
+from kp2seg.cutter import Cutter
+from kp2seg.data.mapper import boxed_instances, detected_instances, read_picture
+from kp2seg.data.object_boxes import MIN_SIDE
+from kp2seg.data.problems import DataError, Report
+from kp2seg.keypoint_sources.box_detector import BOX_CONFIG, BoxDetector, zoo_class
+from kp2seg.keypoint_sources.boxes import Box, BoxTable, box_table
+from kp2seg.keypoint_sources.keypoint_rcnn import DETECTED, ZOO_CONFIG, KeypointRCNN
+from kp2seg.keypoint_sources.picture_boxes import (
+    box_problem,
+    coco_category_id,
+    read_picture_boxes,
+)
 from kp2seg.keypoint_sources.picture_poses import read_picture_poses
-from kp2seg.keypoint_sources.poses import Pose, PoseTable
+from kp2seg.keypoint_sources.poses import PoseTable
 from kp2seg.keypoint_sources.results import Choice
-from kp2seg.lazy_config import SegConfigError, choose_device
-from kp2seg.prediction import results_json
+from kp2seg.keypoint_sources.zoo_networks import find_weights
+from kp2seg.lazy_config import SegConfigError, choose_device, finds_keypoints
 
 WEIGHTS = Path("runs/light/checkpoints/best.safetensors")
 VIDEOS = {".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg"}
@@ -56,82 +70,146 @@ def parse(words: Sequence[str] | None) -> argparse.Namespace:
     add("--joints", help="layout of that file's joints; by their number without it")
     add("--detector", action="store_true", help="keypoints of Detectron2's Keypoint R-CNN")
     add("--detector-weights", type=Path, help="its file, where the model zoo cannot be reached")
-    add("--min-score", type=float, help="of a detected pose (file: 0.2, detector: 0.5)")
+    add("--boxes", type=Path, help="file of boxes, for a bundle: COCO results or annotations")
+    add("--box", type=box, action="append", metavar="X,Y,W,H", help="in px, for a bundle; repeats")
+    add("--category", help="class of the boxes, by COCO's name or the file's (the bundle's)")
+    add("--detector-config", help=f"of the model zoo, for a bundle ({BOX_CONFIG})")
+    add(
+        "--min-score", type=float, help="of a detected pose (file: 0.2, detector: 0.5) or box (0.5)"
+    )
     add("--out", type=Path, default=Path("demo_out"), help="folder (demo_out)")
     add("--device", default="auto")
     args = parser.parse_args(words)
     if (args.webcam is None) == (not args.inputs):
         parser.error("expected pictures, a video, or --webcam")
-    if (args.keypoints is None) == (not args.detector):
-        parser.error("where are the keypoints? give --keypoints FILE, or --detector")
     if args.webcam is not None and not args.detector:
         parser.error("--webcam needs --detector")
+    if args.box and (len(args.inputs) != 1 or args.inputs[0].suffix.lower() in VIDEOS):
+        parser.error("--box: is for a single picture; several need --boxes FILE")
     return args
 
 
-class Cutter:
-    """Picture and poses → drawn picture and results."""
+def box(text: str) -> Box:
+    """A flag's box. Raises: argparse.ArgumentTypeError: it is none."""
+    try:
+        xywh = [float(part) for part in text.split(",")]
+    except ValueError:
+        xywh = []
+    if problem := box_problem(xywh):
+        raise argparse.ArgumentTypeError(f"{text!r}: {problem}; expected X,Y,W,H in px")
+    return Box(np.array(xywh))
 
-    def __init__(self, args: argparse.Namespace) -> None:
-        if not args.weights.exists():
-            raise CheckpointError(
-                f"{args.weights}: no such weights; train some with "
-                "tools/train_seg.py --config-file configs/kp2seg/light.py, or turn the published "
-                "file into them with tools/convert_weights.py pose2seg pose2seg_release.pkl "
-                "weights/pose2seg.safetensors --templates templates.json, and give them with "
-                "--weights"
-            )
-        self.args, self.people = args, 0
-        device = choose_device(args.device)
-        self.model = trained_model(read_seg_checkpoint(args.weights), device)
-        if not takes_keypoints(self.model):
-            raise SegConfigError(
-                f"{args.weights}: a detector, which takes no keypoints; expected a Pose2Seg"
-            )
-        self.names = self.model.templates.names
-        self.detector = None
-        if args.detector:
-            choice = DETECTED if args.min_score is None else Choice(args.min_score, 0.05)
-            file = find_weights(args.detector_weights)
-            self.detector = KeypointRCNN(file, device, choice=choice)
 
-    def poses_of(self, images: Sequence[dict[str, Any]]) -> PoseTable | None:
-        """The poses of a file, None where the detector looks at each picture."""
-        if self.detector is not None:
-            return None
-        choice = Choice() if self.args.min_score is None else Choice(self.args.min_score)
-        return read_picture_poses(
-            self.args.keypoints, images, joints=self.args.joints, target=self.names, choice=choice
+def check_source(args: argparse.Namespace, bundle: bool) -> None:
+    """Raises SegConfigError unless the flags name one source of what the model takes."""
+    flags = ("keypoints", "boxes", "box", "detector")
+    given = [f"--{name}" for name in flags if getattr(args, name)]
+    boxes = [flag for flag in given if flag in ("--boxes", "--box")]
+    if bundle and "--keypoints" in given:
+        raise SegConfigError(
+            f"--keypoints: {args.weights} is a bundle, which finds the keypoints itself, in boxes; "
+            "give --boxes FILE, --box X,Y,W,H or --detector in its place"
         )
+    if not bundle and boxes:
+        raise SegConfigError(
+            f"{boxes[0]}: {args.weights} is no bundle of tools/bundle.py; where are the keypoints? "
+            "give --keypoints FILE, or --detector"
+        )
+    if len(given) != 1:
+        what = "keypoints? give --keypoints FILE,"
+        if bundle:
+            what = "boxes? give --boxes FILE, --box X,Y,W,H,"
+        raise SegConfigError(f"where are the {what} or --detector; --help lists the flags")
+    if args.detector_config and not (bundle and args.detector):
+        raise SegConfigError("--detector-config: is of a bundle's --detector")
+    if args.category and not bundle:
+        raise SegConfigError("--category: is of a bundle's boxes")
+
+
+def open_cutter(args: argparse.Namespace, checkpoint: SegCheckpoint | None) -> Cutter:
+    if checkpoint is None:
+        raise CheckpointError(
+            f"{args.weights}: no such weights; train some with "
+            "tools/train_seg.py --config-file configs/kp2seg/light.py, or turn the published "
+            "file into them with tools/convert_weights.py pose2seg pose2seg_release.pkl "
+            "weights/pose2seg.safetensors --templates templates.json, and give them with "
+            "--weights"
+        )
+    return Cutter(checkpoint, choose_device(args.device))
+
+
+class Source:
+    """What the flags say of where people or objects are. Sets the cutter's category_id."""
+
+    def __init__(self, args: argparse.Namespace, cutter: Cutter) -> None:
+        self.args, self.cutter, self.outside = args, cutter, 0
+        self.poses: KeypointRCNN | None = None
+        self.boxes: BoxDetector | None = None
+        score, device = args.min_score, choose_device(args.device)
+        if args.detector and not cutter.in_boxes:
+            choice = DETECTED if score is None else Choice(score, 0.05)
+            file = find_weights(args.detector_weights, ZOO_CONFIG)
+            self.poses = KeypointRCNN(file, device, choice=choice)
+        elif args.detector:
+            config, category = args.detector_config or BOX_CONFIG, self.category()
+            _, cutter.category_id = zoo_class(config, category)
+            file = find_weights(args.detector_weights, config)
+            least = 0.5 if score is None else score
+            self.boxes = BoxDetector(file, category, device, min_score=least, config=config)
+        elif args.box and args.category:
+            cutter.category_id = coco_category_id(args.category)
+
+    def category(self) -> str:
+        """The class that a detector is to find."""
+        name: str | None = self.args.category or self.cutter.category.get("name")
+        if name is None:
+            raise SegConfigError("--detector: which class? name it with --category")
+        return name
+
+    def table(self, images: Sequence[dict[str, Any]]) -> PoseTable | BoxTable | None:
+        """What a file or --box says, None where a detector looks at each picture."""
+        args, score = self.args, self.args.min_score
+        if args.detector:
+            return None
+        if not self.cutter.in_boxes:
+            choice = Choice() if score is None else Choice(score)
+            return read_picture_poses(
+                args.keypoints, images, joints=args.joints, target=self.cutter.names, choice=choice
+            )
+        if args.box:
+            return box_table({images[0]["id"]: args.box}, self.cutter.category_id, Report("--box"))
+        least = 0.5 if score is None else score
+        table = read_picture_boxes(args.boxes, images, category=args.category, min_score=least)
+        self.cutter.category_id = table.category_id
+        return table
+
+    def find(self, rgb: np.ndarray, image_id: int, table: PoseTable | BoxTable | None) -> Instances:
+        """The people or objects of a picture (h, w, 3) RGB, as the cutter takes them."""
+        size, names = (rgb.shape[0], rgb.shape[1]), self.cutter.names
+        if isinstance(table, PoseTable):
+            return detected_instances(table.poses(image_id), size, len(names))
+        if self.poses is not None:
+            return detected_instances(self.poses.detect(rgb, names), size, len(names))
+        boxes = table.boxes(image_id) if table else []
+        if self.boxes is not None:
+            boxes = self.boxes.detect(rgb)
+        inside = [one for one in boxes if min(one.inside(size)) >= MIN_SIDE]
+        self.outside += len(boxes) - len(inside)
+        return boxed_instances(inside, size)
 
     def cut(
-        self, rgb: np.ndarray, image_id: int, table: PoseTable | None
+        self, rgb: np.ndarray, image_id: int, table: PoseTable | BoxTable | None
     ) -> tuple[np.ndarray, list[dict[str, Any]]]:
-        """A picture (h, w, 3) RGB with its masks drawn, and the results as JSON has them."""
-        poses: list[Pose] = []
-        if table is not None:
-            poses = table.poses(image_id)
-        elif self.detector is not None:
-            poses = self.detector.detect(rgb, self.names)
-        h, w = rgb.shape[:2]
-        given = detected_instances(poses, (h, w), len(self.names))
-        image = torch.from_numpy(np.ascontiguousarray(rgb.transpose(2, 0, 1)))
-        picture = {"image": image, "instances": given, "height": h, "width": w}
-        with torch.inference_mode():
-            found = self.model([picture])[0]["instances"].to("cpu")
-        drawn = draw_people(
-            rgb, found.pred_masks.numpy(), found.pred_keypoints.numpy(), connections(self.model)
-        )
-        self.people += len(found)
-        return drawn, results_json(found, image_id)
+        """The picture with what was found in it, see `Cutter.cut`."""
+        return self.cutter.cut(rgb, image_id, self.find(rgb, image_id, table))
 
 
-def cut_pictures(cutter: Cutter, paths: Sequence[Path], out: Path) -> None:
+def cut_pictures(source: Source, paths: Sequence[Path], out: Path) -> None:
     images = [{"id": image_id, "file_name": path.name} for image_id, path in numbered(paths)]
-    table = cutter.poses_of(images)
+    table = source.table(images)
     for row, path in zip(progress_bar(images, desc="cut out", unit="picture"), paths, strict=True):
         rgb = read_picture({"file_name": str(path)})
-        drawn, results = cutter.cut(rgb, row["id"], table)
+        drawn, results = source.cut(rgb, row["id"], table)
         picture, table_file = outputs(path)
         save_picture(out / picture, drawn)
         write_json(out / table_file, results)
@@ -168,23 +246,23 @@ def numbered(paths: Sequence[Path]) -> Iterator[tuple[int, Path]]:
         yield image_id, path
 
 
-def cut_video(cutter: Cutter, source: Path | int, out: Path) -> None:
-    name = f"camera{source}" if isinstance(source, int) else source.stem
-    video = cv2.VideoCapture(source if isinstance(source, int) else str(source))
+def cut_video(source: Source, path: Path | int, out: Path) -> None:
+    name = f"camera{path}" if isinstance(path, int) else path.stem
+    video = cv2.VideoCapture(path if isinstance(path, int) else str(path))
     if not video.isOpened():
-        what = f"camera {source}" if isinstance(source, int) else source
+        what = f"camera {path}" if isinstance(path, int) else path
         raise DataError(f"{what}: cannot be opened as a video")
     frames = max(0, int(video.get(cv2.CAP_PROP_FRAME_COUNT)))
     table = None
-    if not isinstance(source, int):
-        table = cutter.poses_of(
+    if not isinstance(path, int):
+        table = source.table(
             [
                 {"id": number, "file_name": file}
                 for number in range(frames)
                 for file in (f"{number}.jpg", f"{name}_{number:012d}.jpg")
             ]
         )
-    window = isinstance(source, int) and bool(os.environ.get("DISPLAY"))
+    window = isinstance(path, int) and bool(os.environ.get("DISPLAY"))
     writer, results = None, []
     try:
         with progress_bar(total=frames or None, desc=name, unit="frame") as bar:
@@ -192,7 +270,7 @@ def cut_video(cutter: Cutter, source: Path | int, out: Path) -> None:
                 found, bgr = video.read()
                 if not found:
                     break
-                drawn, rows = cutter.cut(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), bar.n, table)
+                drawn, rows = source.cut(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), bar.n, table)
                 results += rows
                 if writer is None:
                     writer = open_writer(out / f"{name}.mp4", video, bgr.shape[:2])
@@ -210,7 +288,7 @@ def cut_video(cutter: Cutter, source: Path | int, out: Path) -> None:
         if writer is not None:
             writer.release()
     if writer is None:
-        raise DataError(f"{source}: no frame of it can be read")
+        raise DataError(f"{path}: no frame of it can be read")
     write_json(out / f"{name}.mp4.json", results)
 
 
@@ -225,18 +303,24 @@ def open_writer(path: Path, video: cv2.VideoCapture, size: tuple[int, int]) -> c
 
 
 def run(args: argparse.Namespace) -> None:
+    checkpoint = read_seg_checkpoint(args.weights) if args.weights.exists() else None
+    check_source(args, checkpoint is not None and finds_keypoints(checkpoint.config))
     check_outputs(args.inputs, args.out)
     missing = [str(path) for path in args.inputs if not path.is_file()]
     if missing:
         raise DataError(f"{', '.join(missing)}: no such file")
-    cutter = Cutter(args)
+    cutter = open_cutter(args, checkpoint)
+    source = Source(args, cutter)
     videos = [path for path in args.inputs if path.suffix.lower() in VIDEOS]
     pictures = [path for path in args.inputs if path not in videos]
     if pictures:
-        cut_pictures(cutter, pictures, args.out)
-    for source in videos if args.webcam is None else [args.webcam]:
-        cut_video(cutter, source, args.out)
-    print(f"{cutter.people or 'no'} people cut out; results in {args.out}")
+        cut_pictures(source, pictures, args.out)
+    for path in videos if args.webcam is None else [args.webcam]:
+        cut_video(source, path, args.out)
+    if source.outside:
+        print(f"{source.outside} boxes are outside of their pictures: left out", file=sys.stderr)
+    what = "objects" if cutter.in_boxes else "people"
+    print(f"{cutter.count or 'no'} {what} cut out; results in {args.out}")
 
 
 def write_json(path: Path, results: list[dict[str, Any]]) -> None:

@@ -5,6 +5,14 @@
     tools/eval_seg.py WEIGHTS --dataset ochuman_val --keypoints detections.json --boundary
     tools/eval_seg.py WEIGHTS --dataset cocopersons_val --out runs/light/evaluation
 
+A bundle of tools/bundle.py, or a detector, needs boxes and masks only, so plain COCO instance JSON:
+
+    tools/eval_seg.py chair.safetensors --dataset instances_val2017.json@val2017 --category chair
+    tools/eval_seg.py chair.safetensors --dataset … --category chair --detections results.json
+
+The first looks for keypoints in the true boxes; the second in a detector's, and each mask's score
+is multiplied by its box's.
+
 Both score modes are printed below the published rows. A cache that was made from other weights,
 annotations, keypoints, settings or code is refused; --again predicts anew. On OCHuman the moderate
 and hard ranges are scored from the same predictions.
@@ -26,20 +34,24 @@ from keypointnet.tensor_files import CheckpointError
 from kp2seg.checkpoints import read_seg_checkpoint
 from kp2seg.data.catalog import read_dataset, short_name
 from kp2seg.data.coco_json import KeypointData
+from kp2seg.data.object_boxes import read_object_boxes
 from kp2seg.data.problems import DataError
 from kp2seg.evaluation.cache import Cache, StaleCacheError
 from kp2seg.evaluation.evaluate import Evaluation, evaluate
 from kp2seg.evaluation.subsets import restrict, with_pictures_of
 from kp2seg.evaluation.tables import markdown_table, table_rows, write_evaluation
+from kp2seg.keypoint_sources.boxes import BoxTable
 from kp2seg.keypoint_sources.keypoint_rcnn import (
     DETECTED,
+    ZOO_CONFIG,
     KeypointRCNN,
     detect_poses,
-    find_weights,
 )
+from kp2seg.keypoint_sources.picture_boxes import detected_boxes
 from kp2seg.keypoint_sources.poses import PoseTable, keep_poses, kept_poses
 from kp2seg.keypoint_sources.results import Choice, read_results
-from kp2seg.lazy_config import choose_device, finds_keypoints, has_templates
+from kp2seg.keypoint_sources.zoo_networks import find_weights
+from kp2seg.lazy_config import SegConfigError, choose_device, finds_keypoints, has_templates
 from kp2seg.prediction_cache import cached_predictions
 
 
@@ -49,11 +61,14 @@ def parse(words: Sequence[str] | None) -> argparse.Namespace:
     add("weights", type=Path, help="checkpoint of tools/train_seg.py or tools/convert_weights.py")
     add("--dataset", default="cocopersons_val", help="a registered data set, or "
         "FILE.json@FOLDER of COCO keypoint JSON and its pictures (cocopersons_val)")  # fmt: skip
+    add("--category", help="of a bundle or a detector: the class, where FILE.json has several")
+    add("--detections", type=Path, help="of a bundle: COCO results, whose boxes are used")
     add("--keypoints", type=Path, help="a detector's file; the annotations' points without one")
     add("--joints", help="layout of that file's joints; by their number without it")
     add("--detector", action="store_true", help="keypoints of Detectron2's Keypoint R-CNN")
     add("--detector-weights", type=Path, help="its file, where the model zoo cannot be reached")
-    add("--min-score", type=float, help="of a pose (0.2 of a file's, 0.5 of --detector's)")
+    add("--min-score", type=float, help="of a pose (0.2 of a file's, 0.5 of --detector's) or "
+        "of a detected box (0.05)")  # fmt: skip
     add("--out", type=Path, help="folder for the cache and the JSON (beside the weights)")
     add("--again", action="store_true", help="predict even if there is a cache")
     add("--boundary", action="store_true", help="boundary AP and IoU too")
@@ -70,9 +85,49 @@ def parse(words: Sequence[str] | None) -> argparse.Namespace:
         parser.error("--joints: is the layout of --keypoints FILE, which is not given")
     if args.detector_weights and not args.detector:
         parser.error("--detector-weights: needs --detector")
-    if args.min_score is not None and not (args.keypoints or args.detector):
-        parser.error("--min-score: needs --keypoints or --detector")
+    if args.detections and (args.keypoints or args.detector):
+        parser.error("--detections has boxes, for a bundle; --keypoints and --detector give points")
+    found = args.keypoints or args.detector or args.detections
+    if args.min_score is not None and not found:
+        parser.error("--min-score: needs --keypoints, --detector or --detections")
     return args
+
+
+def read(args: argparse.Namespace, config: str) -> tuple[KeypointData, BoxTable | None]:
+    """The data set as the checkpoint's model needs it, and the boxes that were detected."""
+    if has_templates(config):
+        for flag in ("category", "detections"):
+            if getattr(args, flag):
+                raise SegConfigError(
+                    f"--{flag}: {args.weights} takes keypoints; expected a bundle of "
+                    "tools/bundle.py, which finds them in boxes"
+                )
+        return read_dataset(args.dataset, strict=args.strict), None
+    in_boxes = finds_keypoints(config)
+    data = read_dataset(
+        args.dataset,
+        strict=args.strict,
+        keypoints=False,
+        category=args.category,
+        keep_empty_images=not in_boxes or args.detections is not None,
+    )
+    if args.detections is None:
+        return data, None
+    if not in_boxes:
+        raise SegConfigError(f"--detections: {args.weights} is a detector, which finds its own")
+    objects = read_object_boxes(
+        data.files[0],
+        data.image_root,
+        category=data.coco["categories"][0]["name"],
+        detections=args.detections,
+        min_score=0.05 if args.min_score is None else args.min_score,
+        strict=args.strict,
+    )
+    objects.report.log()
+    boxes = detected_boxes(objects)
+    used = {row["image_id"] for row in data.coco["annotations"]} | boxes.by_image.keys()
+    images = [row for row in data.coco["images"] if row["id"] in used]
+    return replace(data, coco={**data.coco, "images": images}), boxes
 
 
 def keypoints(args: argparse.Namespace, data: KeypointData, out: Path) -> PoseTable | None:
@@ -92,7 +147,7 @@ def keypoints(args: argparse.Namespace, data: KeypointData, out: Path) -> PoseTa
 
 def detected(args: argparse.Namespace, data: KeypointData, file: Path) -> PoseTable:
     """The detector's poses, from a file where it has looked at the same pictures before."""
-    weights = find_weights(args.detector_weights)
+    weights = find_weights(args.detector_weights, ZOO_CONFIG)
     choice = chosen(DETECTED, args.min_score)
     about = {
         "weights": file_sha256(weights),
@@ -135,10 +190,13 @@ def ranges(args: argparse.Namespace, data: KeypointData, cache: Cache) -> dict[s
 def run(args: argparse.Namespace) -> None:
     folder = args.weights.parent
     out = args.out or (folder.parent if folder.name == "checkpoints" else folder) / "evaluation"
-    data = read_dataset(args.dataset, strict=args.strict)
     checkpoint = read_seg_checkpoint(args.weights)
-    source = keypoints(args, data, out)
-    file = out / f"{short_name(args.dataset)}.predictions.json"
+    data, boxes = read(args, checkpoint.config)
+    source = boxes or keypoints(args, data, out)
+    name = short_name(args.dataset)
+    if args.category:
+        name += f"-{args.category.replace('/', '_')}"
+    file = out / f"{name}.predictions.json"
     try:
         cache = cached_predictions(
             args.weights,
@@ -162,13 +220,13 @@ def run(args: argparse.Namespace) -> None:
     if source:
         kind = "detected keypoints"
     if finds_keypoints(checkpoint.config):
-        kind = "keypoints found in the true boxes"
+        kind = f"keypoints found in {'detected' if boxes else 'the true'} boxes"
     elif not has_templates(checkpoint.config):
         kind = "a detector"
-    print(markdown_table(short_name(args.dataset), table_rows(f"ours, {kind}", result, **parts)))
+    print(markdown_table(name, table_rows(f"ours, {kind}", result, **parts)))
     about = {"dataset": args.dataset, "keypoints": kind, "weights": str(args.weights)}
     ours = {name: part.as_dict() for name, part in parts.items()}
-    write_evaluation(out / f"{short_name(args.dataset)}.json", result, **about, **ours)
+    write_evaluation(out / f"{name}.json", result, **about, **ours)
 
 
 def main(words: Sequence[str] | None = None) -> None:

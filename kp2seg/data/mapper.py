@@ -21,6 +21,7 @@ from torchvision.transforms import v2
 from kp2seg.data.masks import decode, to_rle
 from kp2seg.data.paste import cut_out, paste_person, worth_pasting
 from kp2seg.data.problems import DataError
+from kp2seg.keypoint_sources.boxes import Box, BoxTable
 from kp2seg.keypoint_sources.layouts import flip_pairs
 from kp2seg.keypoint_sources.poses import KeypointSource, Pose
 
@@ -48,9 +49,11 @@ class PoseMapper:
 
     The result has "image" (3, h, w) uint8, "height", "width", "file_name", "image_id", and
     "instances": with gt_keypoints, gt_classes and annotation_ids, and besides gt_boxes and gt_masks
-    where the points are the annotations', pose_scores where they come from another source.
+    where the points are the annotations', pose_scores where they come from another source. From a
+    source of boxes instances have pred_boxes and scores only.
 
-    Args:    keypoint_names: of the data set.  source: whose poses to use; None for the annotations.
+    Args:    keypoint_names: of the data set; none of one without keypoints.
+             source: whose poses, or boxes, to use; None for the annotations.
              augmentation: None for none.  donors: dicts of the pictures to paste people from.
              image_format: "RGB" or "BGR".
              seed: of the augmentation, together with image_id and "epoch" of the dict; a dict
@@ -62,7 +65,7 @@ class PoseMapper:
         self,
         keypoint_names: Sequence[str],
         *,
-        source: KeypointSource | None = None,
+        source: KeypointSource | BoxTable | None = None,
         augmentation: PictureAugmentation | None = None,
         donors: Sequence[dict[str, Any]] = (),
         image_format: str = "RGB",
@@ -100,6 +103,8 @@ class PoseMapper:
         size = (int(image.shape[0]), int(image.shape[1]))
         if self.source is None:
             people = annotated_instances(record.get("annotations", []), size, len(self.names))
+        elif isinstance(self.source, BoxTable):
+            people = boxed_instances(self.source.boxes(record["image_id"]), size)
         else:
             poses = self.source.poses(record["image_id"])
             people = detected_instances(poses, size, len(self.names))
@@ -169,7 +174,7 @@ def annotated_instances(
     """
     instances = Instances(size)
     rows = np.array([row["keypoints"] for row in annotations], dtype=np.float64)
-    points = torch.from_numpy(rows.reshape(-1, n_keypoints, 3)).float()
+    points = torch.from_numpy(rows.reshape(len(annotations), n_keypoints, 3)).float()
     instances.gt_keypoints = Keypoints(points)
     masks = [decode(to_rle(row["segmentation"], size)).astype(bool) for row in annotations]
     stacked = np.stack(masks) if masks else np.zeros((0, *size), bool)
@@ -204,6 +209,17 @@ def detected_instances(poses: Sequence[Pose], size: tuple[int, int], n_keypoints
     return instances
 
 
+def boxed_instances(boxes: Sequence[Box], size: tuple[int, int]) -> Instances:
+    """The objects of a picture whose boxes alone are known. Args: size: (h, w) px."""
+    instances = Instances(size)
+    corners = torch.zeros(len(boxes), 4)
+    for row, box in zip(corners, boxes, strict=True):
+        row[:] = torch.from_numpy(np.concatenate([box.xywh[:2], box.xywh[:2] + box.xywh[2:]]))
+    instances.pred_boxes = Boxes(corners)
+    instances.scores = torch.tensor([box.score for box in boxes], dtype=torch.float32)
+    return instances
+
+
 def mirrored_order(names: Sequence[str]) -> list[int]:
     """Which keypoint stands in the place of each in a mirrored picture."""
     swap = {}
@@ -231,7 +247,7 @@ def augment_picture(
     points = instances.gt_keypoints.tensor.clone()
     if config.colour > 0:
         image = change_picture_colour(image, config.colour, generator)
-    if config.move_points > 0 and len(points):
+    if config.move_points > 0 and points.numel():
         seen = points[..., 2:] > 0
         low = torch.where(seen, points[..., :2], torch.inf).amin(1)
         high = torch.where(seen, points[..., :2], -torch.inf).amax(1)

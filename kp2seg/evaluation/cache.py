@@ -110,13 +110,15 @@ def make_fingerprint(
     """The fingerprint of a prediction that is about to be made, or of the cache that is wanted.
 
     Args:    weights: the file, None for a model without.
-             data: its files, and the pictures and people that are used of them.
+             data: its files, the pictures and people that are used of them, and the pictures'
+             folder.
              keypoints: names the source, e.g. `PoseTable.fingerprint`.
              config: the whole configuration as text.  code: `code_fingerprint()` without.
     """
     used = [
         sorted(image["id"] for image in data.coco["images"]),
         sorted(row["id"] for row in data.coco["annotations"]),
+        str(Path(data.image_root).resolve()),
     ]
     parts = [file_sha256(path) for path in data.files] + [json.dumps(used)]
     return Fingerprint(
