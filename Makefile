@@ -35,6 +35,7 @@ bench: setup
 	$(BIN)/python benchmarks/bench_rendering.py --model chair:1 --model chair:7-8 --out benchmarks/results/rendering.json
 	$(BIN)/python benchmarks/bench_loading.py
 	$(BIN)/python benchmarks/bench_pose2seg.py
+	$(BIN)/python benchmarks/bench_loop.py
 
 setup: libraries $(STAMP)
 

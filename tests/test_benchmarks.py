@@ -86,6 +86,27 @@ def test_pose2seg(tmp_path):
     assert f"fp32: whole inference {result['whole_ratio']['fp32']:.2f} times faster" in printed
 
 
+@pytest.mark.slow
+def test_loop(tmp_path):
+    options = ["--pictures", "1", "--objects", "2", "--rounds", "1", "--threads", "1"]
+    figures, printed = run_benchmark("bench_loop.py", tmp_path / "loop.json", *options)
+    assert (figures["precision"], figures["weights"]) == ("float32", None)
+    result = figures["loop"]
+    assert (result["pictures"], result["objects"], result["masks_per_picture"]) == (1, 2, 2)
+    stages = ["crops", "KeypointNet", "regions", "backbone", "mask head", "masks back", "rest"]
+    assert list(result["share"]) == stages
+    assert sum(result["share"].values()) == pytest.approx(1)
+    times = result["ms_per_picture"]
+    assert all(times[stage] > 0 for stage in stages)
+    # One picture, one round: the stages and the rest are the whole.
+    assert sum(times[stage] for stage in stages) == pytest.approx(times["whole"])
+    many = result["many"]
+    assert many["objects"] == 16
+    ratio = many["ms"]["KeypointNet"] / many["ms"]["mask head"]
+    assert many["keypointnet_to_mask_head"] == pytest.approx(ratio)
+    assert f"KeypointNet takes {ratio:.2f} times as long as the mask head" in printed
+
+
 def test_views_are_rendered_where_none_are_given(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
     from parametric_views import view_store
