@@ -58,7 +58,7 @@ def bundled(
 
 def bundled_category(config: str) -> dict[str, Any]:
     """The id and the name of a bundle's class, as far as its configuration knows them."""
-    return dict(OmegaConf.create(config).get("category") or {})
+    return _section(config, "category")
 
 
 def differences(segmenter: SegCheckpoint, finding: Finding, sha256: str) -> list[str]:
@@ -68,8 +68,8 @@ def differences(segmenter: SegCheckpoint, finding: Finding, sha256: str) -> list
     Returns: a text for each setting; none where they agree, or where it is not known, because the
              keypoints were annotated or the checkpoint is of an older version.
     """
-    trained = OmegaConf.create(segmenter.config).get("discovery")
-    if trained is None:
+    trained = _section(segmenter.config, "discovery")
+    if not trained:
         return []
     texts = []
     for name, standard in asdict(Finding()).items():
@@ -79,3 +79,10 @@ def differences(segmenter: SegCheckpoint, finding: Finding, sha256: str) -> list
     if trained.get("sha256", sha256) != sha256:
         texts.append(f"other KeypointNet weights ({trained.get('weights')})")
     return texts
+
+
+def _section(config: str, name: str) -> dict[str, Any]:
+    """A part of a stored configuration, empty where it has none."""
+    stored = OmegaConf.to_container(OmegaConf.create(config))
+    assert isinstance(stored, dict)
+    return dict(stored.get(name) or {})
