@@ -6,7 +6,8 @@
 
 The model is what tools/bundle.py makes, taken as tools/demo.py takes it: a picture at a time, its
 batch norms folded, channels_last. A clock stands around each stage of its own forward pass, and a
-stage that calls another does not count it, so the stages and the rest are the whole:
+stage that calls another does not count it, so the stages and the rest are the whole. Figures are
+medians over pictures and rounds; a share is of their sum.
 
     crops          each box's square, cut from the picture
     KeypointNet    keypoints in the crops
