@@ -124,11 +124,17 @@ def load_model(ref: ModelRef) -> Model:
     Raises:  ModelError, naming the file and the reason: unreadable, empty, no faces, a NaN or
              infinite vertex, no extent, or a material or texture outside the model's folder.
     """
+    return model_of_soup(ref, *read_soup(ref))
+
+
+def read_soup(ref: ModelRef) -> tuple[Soup, list[str]]:
+    """The faces of a model as they lie in its file, not cleaned, centred or scaled, and notes.
+
+    Raises:  ModelError, naming the file and the reason.
+    """
     if ref.path.suffix.lower() in AC3D_SUFFIXES:
-        soup, notes = read_ac3d_file(ref)
-    else:
-        soup, notes = _read_other(ref)
-    return model_of_soup(ref, soup, notes)
+        return read_ac3d_file(ref)
+    return _read_other(ref)
 
 
 def model_of_soup(ref: ModelRef, soup: Soup, notes: list[str]) -> Model:

@@ -1,0 +1,52 @@
+"""Says what is wrong with a collection before a night of training on it.
+
+    tools/shapenet.py check data/models/chairs --out check.json
+
+Looks for models that are unreadable, empty, non-manifold, wound the wrong way, not centred, there
+twice, nearly twice, or not aligned with the others. Exit code 1 where it finds any.
+"""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import asdict
+from pathlib import Path
+
+from keypointnet.files import write_json
+from keypointnet.shapenet.checking import KINDS, check_collection
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """MODELS [--ignore KIND ...] [--out JSON]."""
+    parser.add_argument("models", type=Path, help="a ShapeNetCore tree, or a folder of meshes")
+    parser.add_argument(
+        "--ignore",
+        nargs="+",
+        default=[],
+        choices=list(KINDS),
+        metavar="KIND",
+        help=f"what not to look for: {', '.join(KINDS)}",
+    )
+    parser.add_argument("--out", type=Path, metavar="JSON", help="write the findings")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Prints the findings. Returns 1 where there are any."""
+    report = check_collection(args.models, args.ignore)
+    for finding in report.findings:
+        print(f"{finding.model}: {finding.kind}: {finding.text}")
+    wrong = len({finding.model for finding in report.findings})
+    print(f"{args.models}: {report.models} models, {wrong} with something wrong")
+    for kind, count in report.count().items():
+        print(f"  {count:5d} {kind}: {KINDS[kind]}")
+    if args.out:
+        write_json(
+            args.out,
+            {
+                "models": report.models,
+                "kinds": report.count(),
+                "findings": [asdict(finding) for finding in report.findings],
+            },
+        )
+        print(f"written: {args.out}")
+    return 1 if report.findings else 0

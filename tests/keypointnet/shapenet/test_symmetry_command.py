@@ -1,0 +1,47 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+from trimesh.creation import box
+
+from keypointnet.drawing import read_picture
+from keypointnet.shapes import make_model
+
+
+def test_planes_axes_and_the_answer_for_the_class(
+    tmp_path: Path, load_tool: Callable[[str], ModuleType], capsys: pytest.CaptureFixture[str]
+) -> None:
+    models, out, picture = tmp_path / "models", tmp_path / "s.json", tmp_path / "s.png"
+    models.mkdir()
+    make_model("chair", 0).meshes[0].export(models / "chair.ply")
+    make_model("chair", 3).meshes[0].export(models / "club.ply")
+    box((1, 2, 3)).export(models / "box.ply")
+    (models / "bad.obj").write_bytes(b"")
+    words = ["symmetry", str(models), "--out", str(out), "--picture", str(picture)]
+    assert load_tool("shapenet").main(words) == 0
+    printed = capsys.readouterr().out
+    assert "chair: plane x (100.0%)" in printed
+    assert "the file is empty" in printed
+    assert "3 models, 100% mirror-symmetric in x, 33% of these the same from front" in printed
+    assert "orientation network: needed" in printed
+    saved = json.loads(out.read_text())
+    assert set(saved["models"]) == {"chair", "club", "box"}
+    assert [axis["order"] for axis in saved["models"]["box"]["axes"]] == [2, 2, 2]
+    np.testing.assert_allclose(saved["models"]["club"]["planes"][0]["normal"], [1, 0, 0], atol=0.01)
+    assert saved["orientation_network"]["needed"] is True
+    image = read_picture(picture)
+    assert image.shape == (244 + 4, 3 * 224 + 4, 3)
+    assert image.std() > 10
+
+
+def test_nothing_that_can_be_read(
+    tmp_path: Path, load_tool: Callable[[str], ModuleType], capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "bad.obj").write_bytes(b"")
+    assert load_tool("shapenet").main(["symmetry", str(tmp_path)]) == 1
+    assert "the file is empty" in capsys.readouterr().out
