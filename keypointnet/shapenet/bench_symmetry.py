@@ -61,9 +61,9 @@ def true_symmetries(mesh: trimesh.Trimesh) -> Truth:
     angles = np.radians(np.arange(0.0, 180.0, STEP_DEG))
     normals = np.stack([np.cos(angles), 0 * angles, np.sin(angles)], axis=1)
     vertices, faces = joined([mesh])
-    fine, _ = trimesh.remesh.subdivide_to_size(vertices, faces, 0.02, max_iter=20)
-    tree = cKDTree(fine)
     size = 2 * np.linalg.norm(vertices - vertices.mean(axis=0), axis=1).max()
+    fine, _ = trimesh.remesh.subdivide_to_size(vertices, faces, 0.01 * size, max_iter=20)
+    tree = cKDTree(fine)
     deviation = np.array(
         [
             tree.query(vertices - 2 * (vertices @ normal)[:, None] * normal)[0].max() / size

@@ -38,8 +38,8 @@ KINDS: dict[str, str] = {
 }
 EMPTY = ("the file is empty", "no faces", "no area", "no extent")
 
-MAX_NON_MANIFOLD = 0.01
-MAX_INCONSISTENT = 0.02
+MAX_NON_MANIFOLD = 0.05
+MAX_INCONSISTENT = 0.05
 MAX_INSIDE_OUT = 0.05
 MAX_OFF_CENTRE = 0.02
 """Shares of edges, of edges, of the area, of the longest side above which a fault is reported:

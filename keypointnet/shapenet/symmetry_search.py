@@ -32,7 +32,10 @@ APART_DEG = 9.0
 MAX_COST = 0.03
 """Mean distance above which a direction of the sweep is not worth a fit: a plane 4 degrees away
 costs up to 0.017."""
-COARSE = (0.12, 0.12, 0.08, 0.08, 0.05)
+FIRST = (0.12, 0.12)
+LOST = 0.02
+"""Mean distance that two steps leave of a guess near a symmetry, even a noisy one, at most."""
+COARSE = (0.08, 0.08, 0.05)
 FINE = (0.05, 0.04, 0.03, 0.03, 0.02, 0.02, 0.02, 0.02)
 """Distances beyond which the steps of a fit ignore a point."""
 
@@ -122,10 +125,14 @@ def settle(
     Args:    known: symmetries that are not wanted again.  best: what the best of them covers.
     Returns: best first.
     """
+    some = _some(surface, 320)
     rough: list[Isometry] = list(known)
     found: list[tuple[Isometry, Match]] = []
     for start in starts:
-        guess = fit(surface, start, COARSE, 400)
+        guess = fit(surface, start, FIRST, 250)
+        if _cost(surface, guess.apply(some)[None])[0] > LOST:
+            continue
+        guess = fit(surface, guess, COARSE, 400)
         if match(surface, guess, 400).covered < 0.5 or any(same(guess, other) for other in rough):
             continue
         rough.append(guess)

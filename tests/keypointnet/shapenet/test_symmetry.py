@@ -43,7 +43,7 @@ def test_planes_move_with_the_object() -> None:
     turn = Rotation.from_rotvec([0.3, -0.8, 0.5]).as_matrix()
     shift, scale = np.array([3.0, -1.0, 2.0]), 7.0
     wedge = trimesh.creation.extrude_triangulation(
-        np.array([[0.0, 0.0], [2.0, 0.0], [0.3, 1.0]]), np.array([[0, 1, 2]]), 1.0
+        np.array([[0.0, 0.0], [2.0, 0.0], [0.6, 1.2]]), np.array([[0, 1, 2]]), 1.0
     )  # mirrored in z = 0.5 and in nothing else
     wedge.vertices = scale * wedge.vertices @ turn.T + shift
     found = find_symmetries([wedge])
