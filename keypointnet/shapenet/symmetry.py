@@ -79,27 +79,6 @@ class Symmetries:
     spherical: bool = False
     size: float = 0.0
 
-    def mirrored_across(self, direction: Sequence[float] | np.ndarray, within_deg: float) -> bool:
-        """A plane has its normal in a direction."""
-        normal = _unit(direction)
-        if self.spherical:
-            return True
-        if any(axis_angle_deg(plane.normal, normal) <= within_deg for plane in self.planes):
-            return True
-        round_axes = [axis for axis in self.axes if axis.order is None]
-        return any(90 - axis_angle_deg(a.direction, normal) <= within_deg for a in round_axes)
-
-    def half_turn_about(self, direction: Sequence[float] | np.ndarray, within_deg: float) -> bool:
-        """A half-turn about a direction maps the object onto itself."""
-        axis = _unit(direction)
-        if self.spherical:
-            return True
-        return any(
-            axis_angle_deg(known.direction, axis) <= within_deg
-            for known in self.axes
-            if known.order is None or known.order % 2 == 0
-        )
-
     def as_json(self) -> dict[str, Any]:
         """Lists and numbers only."""
         return {
@@ -265,8 +244,3 @@ def _axis(surface: Surface, turn: Turn, order: int | None, quality: Match) -> Ax
 
 def _sign(direction: np.ndarray) -> float:
     return -1.0 if direction[int(np.argmax(np.abs(direction)))] < 0 else 1.0
-
-
-def _unit(direction: Sequence[float] | np.ndarray) -> np.ndarray:
-    vector = np.asarray(direction, dtype=np.float64)
-    return vector / np.linalg.norm(vector)

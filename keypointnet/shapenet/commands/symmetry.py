@@ -3,7 +3,8 @@
     tools/shapenet.py symmetry data/models/chairs --out symmetry.json --picture symmetry.png
 
 Prints a line for each model: its planes, by the direction that they mirror, and its axes with their
-order, each with the share of the surface that it maps onto itself.
+order, each with the share of the surface that it maps onto itself; and how much of the surface the
+mirror image in x covers, symmetry or not. Last, whether the class needs the orientation network.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import numpy as np
 from keypointnet.files import write_json
 from keypointnet.progress import progress_bar
 from keypointnet.shapenet.models import Model, ModelError, find_models, load_model
-from keypointnet.shapenet.orientation_need import needs_orientation_network
+from keypointnet.shapenet.orientation_need import Looks, looks_of, needs_orientation_network
 from keypointnet.shapenet.symmetry import Symmetries, find_symmetries
 
 
@@ -32,6 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Prints, and writes what was asked for. Returns 1 where no model can be read."""
     found: dict[str, Symmetries] = {}
+    looks: dict[str, Looks] = {}
     tiles, broken = [], []
     for ref in progress_bar(find_models(args.models), desc="symmetry", unit="model"):
         try:
@@ -40,24 +42,28 @@ def run(args: argparse.Namespace) -> int:
             broken.append(str(error))
             continue
         found[model.id] = find_symmetries(model.meshes)
+        looks[model.id] = looks_of(model.meshes)
         if args.picture:
             tiles.append(_tile(model, found[model.id]))
     for name, symmetries in found.items():
-        print(f"{name}: {_line(symmetries)}")
+        print(f"{name}: {_line(symmetries)}; left as right {looks[name].left_right:.1%}")
     for line in broken:
         print(line)
     if not found:
         return 1
-    need = needs_orientation_network(list(found.values()))
+    need = needs_orientation_network(list(looks.values()))
     print(
-        f"{args.models}: {need.models} models, {need.mirrored:.0%} mirror-symmetric in x, "
-        f"{need.front_is_back:.0%} of these the same from front and back"
+        f"{args.models}: {need.models} models, {need.mirrored:.0%} look mirror-symmetric in x, "
+        f"{need.front_is_back:.0%} of these the same from behind"
     )
     print(f"orientation network: {'needed' if need.needed else 'not needed'}: {need.reason}")
     if need.needed and need.may_mirror:
         print("  data.augmentation.mirror and model.orientation_mirrored are sound")
     if args.out:
-        models = {name: symmetries.as_json() for name, symmetries in found.items()}
+        models = {
+            name: {**symmetries.as_json(), "left_right": round(looks[name].left_right, 4)}
+            for name, symmetries in found.items()
+        }
         write_json(args.out, {"orientation_network": vars(need), "models": models})
         print(f"written: {args.out}")
     if args.picture:

@@ -4,8 +4,7 @@ import pytest
 from trimesh.creation import box
 
 from keypointnet.shapenet.models import Model
-from keypointnet.shapenet.orientation_need import needs_orientation_network
-from keypointnet.shapenet.symmetry import Symmetries
+from keypointnet.shapenet.orientation_need import Looks, looks_of, needs_orientation_network
 from keypointnet.shapes import make_model
 
 
@@ -28,7 +27,8 @@ def test_blocks_that_look_the_same_from_behind_do_not() -> None:
 
 
 def test_classes_with_another_left_than_right_do_not() -> None:
-    need = needs_orientation_network([block("left-handed", (0.8, 0.2, 0.3))])
+    arms = [(0.8, 0.2, 0.3), (0.9, 0.4, 0.3), (1.1, 0.4, 0.3)]
+    need = needs_orientation_network([block("left-handed", *arms)])
     assert (need.needed, need.may_mirror, need.mirrored) == (False, False, 0.0)
     assert "left and right look different" in need.reason
 
@@ -39,9 +39,17 @@ def test_a_half_turn_that_puts_it_upside_down_does_not_count() -> None:
     assert (front.needed, front.front_is_back) == (True, 0.0)
 
 
+def test_a_small_part_on_one_side_leaves_it_looking_symmetric() -> None:
+    lever = block("with a lever", (0.0, 0.3, 0.6))
+    lever.meshes.append(box((0.2, 0.05, 0.05)).apply_translation((0.75, -0.3, 0)))
+    looks = looks_of(lever.meshes)
+    assert 0.95 < looks.left_right < 1.0
+    assert needs_orientation_network([looks]).needed
+
+
 def test_most_models_decide_and_no_models_are_refused() -> None:
-    both, none = block("front", (0.0, 0.3, 0.6)), Symmetries()
-    need = needs_orientation_network([both, both, none])
+    alike, other = Looks(0.97, False), Looks(0.5, False)
+    need = needs_orientation_network([alike, alike, other])
     assert (need.needed, need.may_mirror) == (True, False)
     assert need.mirrored == pytest.approx(2 / 3)
     with pytest.raises(ValueError, match="expected the models of a class, got none"):

@@ -69,8 +69,6 @@ def test_a_cylinder_is_a_solid_of_revolution_told_by_its_axis() -> None:
     assert axis.order is None
     assert abs(axis.direction[2]) > 0.999
     assert all(abs(plane.normal[2]) > 0.999 for plane in found.planes)
-    assert found.mirrored_across((0.6, 0.8, 0.0), 1.0)
-    assert found.half_turn_about((0, 0, 2.0), 1.0)
 
 
 def test_a_propeller_turns_and_has_no_plane() -> None:

@@ -25,9 +25,9 @@ def test_planes_axes_and_the_answer_for_the_class(
     words = ["symmetry", str(models), "--out", str(out), "--picture", str(picture)]
     assert load_tool("shapenet").main(words) == 0
     printed = capsys.readouterr().out
-    assert "chair: plane x (100.0%)" in printed
+    assert "chair: plane x (100.0%); left as right 100.0%" in printed
     assert "the file is empty" in printed
-    assert "3 models, 100% mirror-symmetric in x, 33% of these the same from front" in printed
+    assert "3 models, 100% look mirror-symmetric in x, 33% of these the same from behind" in printed
     assert "orientation network: needed" in printed
     saved = json.loads(out.read_text())
     assert set(saved["models"]) == {"chair", "club", "box"}
