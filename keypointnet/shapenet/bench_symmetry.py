@@ -3,8 +3,8 @@
 The truth does not come from the detector. Every kind of chair with a back is mirrored in x and in
 nothing else: the generator builds it of mirrored or centred pieces, and its back rises behind the
 seat. A stool has no back, and may have more: each vertical plane through its middle is measured on
-the clean mesh, by the largest distance of its vertices' images from a fine, regular subdivision of
-the mesh. Largest distances, as the detector's, are in units of the object's size.
+the clean mesh, by the largest distance of the images of points all over it from a fine, regular
+subdivision. Largest distances, as the detector's, are in units of the object's size.
 """
 
 from __future__ import annotations
@@ -42,11 +42,13 @@ class Truth:
     planes:     (P, 3) normals of the planes that it has; empty for a solid of revolution.
     borderline: (B, 3) normals of those that are a matter of tolerance.
     revolution: it is a solid of revolution about the vertical.
+    nearly_revolution: it is, or whether it is one is a matter of tolerance.
     """
 
     planes: np.ndarray
     borderline: np.ndarray
     revolution: bool
+    nearly_revolution: bool = False
 
     @property
     def order(self) -> int:
@@ -62,19 +64,22 @@ def true_symmetries(mesh: trimesh.Trimesh) -> Truth:
     normals = np.stack([np.cos(angles), 0 * angles, np.sin(angles)], axis=1)
     vertices, faces = joined([mesh])
     size = 2 * np.linalg.norm(vertices - vertices.mean(axis=0), axis=1).max()
+    # Vertices alone would not do: a bar across a ring has its own on the ring, wherever it lies.
+    some, _ = trimesh.remesh.subdivide_to_size(vertices, faces, 0.04 * size, max_iter=20)
     fine, _ = trimesh.remesh.subdivide_to_size(vertices, faces, 0.01 * size, max_iter=20)
     tree = cKDTree(fine)
     deviation = np.array(
         [
-            tree.query(vertices - 2 * (vertices @ normal)[:, None] * normal)[0].max() / size
+            tree.query(some - 2 * (some @ normal)[:, None] * normal)[0].max() / size
             for normal in normals
         ]
     )
     if (deviation <= SYMMETRIC).all():
-        return Truth(np.zeros((0, 3)), np.zeros((0, 3)), True)
+        return Truth(np.zeros((0, 3)), np.zeros((0, 3)), True, True)
     lowest = (deviation <= np.roll(deviation, 1)) & (deviation <= np.roll(deviation, -1))
     true = lowest & (deviation <= SYMMETRIC)
-    return Truth(normals[true], normals[~true & (deviation <= BORDERLINE)], False)
+    grey = ~true & (deviation <= BORDERLINE)
+    return Truth(normals[true], normals[grey], False, bool((deviation <= BORDERLINE).all()))
 
 
 Damage = Callable[[np.ndarray, np.ndarray, np.random.Generator], tuple[np.ndarray, np.ndarray]]
@@ -154,20 +159,22 @@ def compare(found: Symmetries, truth: Truth, turn: np.ndarray) -> Comparison:
 
     Every plane of a solid of revolution is told by its axis, so that is what the angle is of.
     """
+    n_asked = 1 if truth.revolution else len(truth.planes)
     up = turn @ UP
     round_axes = [axis for axis in found.axes if axis.order is None]
     claimed = np.array([plane.normal for plane in found.planes]).reshape(-1, 3)
     order = next(
         (a.order or 0 for a in found.axes if axis_angle_deg(a.direction, up) < WITHIN_DEG), 1
     )
-    if truth.revolution:
-        errors = [float(axis_angle_deg(a.direction, up)) for a in round_axes]
+    if truth.revolution or (truth.nearly_revolution and round_axes):
+        gaps = [float(axis_angle_deg(axis.direction, up)) for axis in round_axes]
         false = int((axis_angle_deg(claimed, up) < 90 - WITHIN_DEG).sum()) + bool(found.spherical)
-        return Comparison([min(errors, default=np.inf)], false, order == 0)
+        right = order == 0 if truth.revolution else None
+        return Comparison([min(gaps, default=np.inf)] * n_asked, false, right)
     true = truth.planes @ turn.T
-    gaps = axis_angle_deg(true[:, None], claimed[None])
-    errors = [float(row.min(initial=np.inf)) for row in gaps]
-    nearest = gaps.min(axis=0, initial=np.inf)
+    apart = axis_angle_deg(true[:, None], claimed[None])
+    errors = [float(row.min(initial=np.inf)) for row in apart]
+    nearest = apart.min(axis=0, initial=np.inf)
     if len(truth.borderline):
         grey = axis_angle_deg((truth.borderline @ turn.T)[:, None], claimed[None])
         nearest = np.minimum(nearest, np.where(grey.min(axis=0) < STEP_DEG, 0.0, np.inf))
