@@ -146,7 +146,8 @@ class Comparison:
 
     errors_deg: to the nearest plane found, for each true one; infinite where none was found.
     false:      planes claimed that are neither true nor borderline.
-    axis_right: the vertical axis has its order (None where it has none and none is claimed).
+    axis_right: the vertical axis has its order; None where it has none and none is claimed, and
+                where it differs and some plane is borderline.
     """
 
     errors_deg: list[float]
@@ -181,7 +182,8 @@ def compare(found: Symmetries, truth: Truth, turn: np.ndarray) -> Comparison:
     # A solid of revolution claims planes without end.
     false = int((nearest > WITHIN_DEG).sum()) + len(round_axes) + bool(found.spherical)
     alone = len(truth.planes) == 1 and not found.axes
-    return Comparison(errors, false, None if alone else order == truth.order)
+    unsure = order != truth.order and len(truth.borderline) > 0
+    return Comparison(errors, false, None if alone or unsure else order == truth.order)
 
 
 def symmetry_figures(

@@ -29,7 +29,7 @@ def draw_symmetries(model: Model, found: Symmetries, side_px: int = 220) -> np.n
     screen = np.stack([right, -np.cross(eye, right)])
 
     def to_px(points: np.ndarray) -> np.ndarray:
-        return np.asarray((points @ screen.T * 0.95 + 0.5) * side_px)
+        return np.asarray((points @ screen.T * 0.88 + 0.5) * side_px)
 
     canvas = np.empty((side_px, side_px, 3), dtype=np.uint8)
     canvas[:] = BACKGROUND
@@ -52,5 +52,6 @@ def draw_symmetries(model: Model, found: Symmetries, side_px: int = 220) -> np.n
         start, stop = (tuple(round(value * 16) for value in end) for end in ends)
         cv2.line(canvas, start, stop, AXIS_RGB, 1, cv2.LINE_AA, shift=4)
     orders = ["any" if axis.order is None else str(axis.order) for axis in found.axes]
-    text = f"{len(found.planes)} planes" + (f", axes {' '.join(orders)}" if orders else "")
+    many = "" if len(found.planes) == 1 else "s"
+    text = f"{len(found.planes)} plane{many}" + (f", axes {' '.join(orders)}" if orders else "")
     return np.concatenate([canvas, caption("sphere" if found.spherical else text, side_px)])

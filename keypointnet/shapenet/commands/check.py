@@ -17,15 +17,15 @@ from keypointnet.shapenet.checking import KINDS, check_collection
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """MODELS [--ignore KIND ...] [--out JSON]."""
+    """MODELS [--ignore KIND] [--out JSON]."""
     parser.add_argument("models", type=Path, help="a ShapeNetCore tree, or a folder of meshes")
     parser.add_argument(
         "--ignore",
-        nargs="+",
+        action="append",
         default=[],
         choices=list(KINDS),
         metavar="KIND",
-        help=f"what not to look for: {', '.join(KINDS)}",
+        help=f"what not to report, as often as there are such kinds: {', '.join(KINDS)}",
     )
     parser.add_argument("--out", type=Path, metavar="JSON", help="write the findings")
 
