@@ -67,16 +67,13 @@ def find_turned(signatures: Mapping[str, np.ndarray]) -> dict[str, Turned]:
     names = sorted(shapes)
     # Typical is what is near to the others as they lie; columns enough to say so.
     columns = names[:: max(len(names) // 100, 1)]
-    near = np.array([[_distance(shapes[a], shapes[b]) for b in columns] for a in names])
+    near = np.array([[_distances(shapes[a], shapes[b], 1)[0] for b in columns] for a in names])
     typical = [names[k] for k in np.argsort(np.median(near, axis=1), kind="stable")[:TYPICAL]]
     turned = {}
     for name in names:
         others = [shapes[other] for other in typical if other != name]
-        distances = np.array(
-            [[_distance(shapes[name], other, turn) for other in others] for turn in AXIS_TURNS]
-        )
-        count = min(NEIGHBOURS, len(others))
-        best = np.sort(distances, axis=1)[:, :count].mean(axis=1)
+        distances = np.stack([_distances(shapes[name], other) for other in others], axis=1)
+        best = np.sort(distances, axis=1)[:, :NEIGHBOURS].mean(axis=1)
         k = int(np.argmin(best))
         if best[k] < MAX_RATIO * best[0] and best[0] - best[k] > MIN_GAIN:
             turned[name] = Turned(AXIS_TURNS[k], float(best[0]), float(best[k]))
@@ -90,29 +87,31 @@ def _axis_turns() -> np.ndarray:
 
 
 AXIS_TURNS = _axis_turns()
+BACK = [int(np.argmin(np.abs(AXIS_TURNS - turn.T).sum(axis=(1, 2)))) for turn in AXIS_TURNS]
+"""Which of AXIS_TURNS undoes each of them."""
 
 
 class _Shape:
-    """A few points of a surface, and how far from it the cells of a grid are."""
+    """A few points of a surface, turned in every way, and how far from it a grid's cells are."""
 
     def __init__(self, points: np.ndarray) -> None:
-        self.points = points[:POINTS].astype(np.float32)
-        empty = np.ones((CELLS,) * 3, dtype=bool)
-        empty[tuple(_cells(points).T)] = False
-        field = ndimage.distance_transform_edt(empty) * (2 * HALF_SIDE / CELLS)
-        self.field = np.minimum(field, CAP).astype(np.float16)
+        turned = np.einsum("tij,pj->tpi", AXIS_TURNS, points[:POINTS], optimize=True)
+        self.turned_cells = _cells(turned)
+        empty = np.ones(CELLS**3, dtype=bool)
+        empty[_cells(points)] = False
+        field = ndimage.distance_transform_edt(empty.reshape((CELLS,) * 3))
+        self.field = np.minimum(field * (2 * HALF_SIDE / CELLS), CAP).astype(np.float32).ravel()
 
 
 def _cells(points: np.ndarray) -> np.ndarray:
-    cells = ((points + HALF_SIDE) * (CELLS / (2 * HALF_SIDE))).astype(np.int64)
-    return np.clip(cells, 0, CELLS - 1)
+    """Numbers of the cells that (..., 3) points lie in."""
+    cells = ((points + HALF_SIDE) * (CELLS / (2 * HALF_SIDE))).astype(np.int32)
+    x, y, z = np.moveaxis(np.clip(cells, 0, CELLS - 1), -1, 0)
+    return np.asarray((x * CELLS + y) * CELLS + z)
 
 
-def _distance(first: _Shape, second: _Shape, turn: np.ndarray | None = None) -> float:
-    """Mean distance both ways, the first turned."""
-    there, back = first.points, second.points
-    if turn is not None:
-        there, back = there @ turn.T.astype(np.float32), back @ turn.astype(np.float32)
-    a, b = _cells(there).T, _cells(back).T
-    near = second.field[a[0], a[1], a[2]].mean(dtype=np.float64)
-    return float(near + first.field[b[0], b[1], b[2]].mean(dtype=np.float64)) / 2
+def _distances(first: _Shape, second: _Shape, count: int = len(AXIS_TURNS)) -> np.ndarray:
+    """Mean distance both ways, the first turned by each of the first `count` AXIS_TURNS."""
+    there = second.field[first.turned_cells[:count]].mean(axis=1, dtype=np.float64)
+    back = first.field[second.turned_cells[BACK[:count]]].mean(axis=1, dtype=np.float64)
+    return np.asarray(there + back) / 2
