@@ -204,7 +204,12 @@ def _highest_order(
         if turn is not None:
             found.append((turn[0], order, turn[1]))
             best = max(best, turn[1].covered)
-    return next((entry for entry in found if entry[2].holds(best)), None)
+    # A nearly round object nearly has any order: a higher one must fit as well as a lower one does,
+    # but for what damage takes off.
+    most = max((quality.covered for _, _, quality in found), default=0.0)
+    enough = most - 0.005 - 0.5 * (1 - most)
+    fitting = (entry for entry in found if entry[2].holds(best) and entry[2].covered >= enough)
+    return next(fitting, None)
 
 
 def _meeting(first: Mirror, second: Mirror, angle_rad: float) -> Turn:

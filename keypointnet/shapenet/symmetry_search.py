@@ -21,8 +21,8 @@ FAR = 0.035
 HOLE = 0.15
 """Holes are at most this wide: what is nearer to a rim may belong to what is missing."""
 MIN_COVERED = 0.88
-MAX_FAR = 0.006
-SLACK = 0.02
+MAX_FAR = 0.01
+SLACK = 0.025
 """A symmetry maps at least MIN_COVERED of the surface onto it, at most SLACK less than the object's
 best one does (damage costs all of them the same), and leaves at most MAX_FAR of it out of place."""
 
