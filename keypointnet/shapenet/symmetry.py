@@ -125,6 +125,7 @@ def find_symmetries(meshes: Sequence[trimesh.Trimesh], seed: int = 0) -> Symmetr
         known=[mirror for mirror, _ in mirrors],
         best=best,
     )
+    mirrors = _without_fans(mirrors)
     round_axes = [turn.direction for turn, order, _ in axes if order is None]
     if any(axis_angle_deg(a, b) > 15 for a, b in combinations(round_axes, 2)):
         return Symmetries(spherical=True, size=surface.size)
@@ -138,6 +139,21 @@ def find_symmetries(meshes: Sequence[trimesh.Trimesh], seed: int = 0) -> Symmetr
         [_axis(surface, turn, order, quality) for turn, order, quality in axes],
         size=surface.size,
     )
+
+
+def _without_fans(mirrors: list[tuple[Mirror, Match]]) -> list[tuple[Mirror, Match]]:
+    """Leave out planes beside a clearly better one, which nearly round objects have.
+
+    The planes of the highest order asked for are 15 degrees apart.
+    """
+    return [
+        (mirror, quality)
+        for mirror, quality in mirrors
+        if not any(
+            better.covered > quality.covered + 0.003 and same(mirror, other, 12.0)
+            for other, better in mirrors
+        )
+    ]
 
 
 def _axes(

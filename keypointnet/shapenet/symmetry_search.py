@@ -149,7 +149,7 @@ def settle(
     return distinct
 
 
-def same(first: Isometry, second: Isometry, within_deg: float = 3.0, gap: float = 0.03) -> bool:
+def same(first: Isometry, second: Isometry, within_deg: float = 5.0, gap: float = 0.03) -> bool:
     """Two reflections have one plane, or two turns one axis, whatever their angles."""
     if isinstance(first, Mirror) and isinstance(second, Mirror):
         shift = first.offset - np.sign(first.normal @ second.normal) * second.offset

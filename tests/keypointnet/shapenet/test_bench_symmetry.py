@@ -30,11 +30,11 @@ def plane(*normal: float) -> Plane:
 
 
 def test_the_truth_of_a_box_a_prism_and_a_pillar() -> None:
-    upright = cylinder(0.4, 1.0)
+    upright = cylinder(0.2, 1.0)
     upright.apply_transform(trimesh.transformations.rotation_matrix(np.pi / 2, (1, 0, 0)))
-    truth = true_symmetries(without_back(box((1, 1, 1.5))))
+    truth = true_symmetries(without_back(box((0.3, 1, 0.45))))
     assert (len(truth.planes), truth.order, truth.revolution) == (2, 2, False)
-    assert true_symmetries(without_back(box((1, 1, 1)))).order == 4
+    assert true_symmetries(without_back(box((0.4, 1, 0.4)))).order == 4
     assert true_symmetries(without_back(upright)).revolution
     chair = true_symmetries(make_model("chair", 0).meshes[0])
     np.testing.assert_array_equal(chair.planes, [X])
