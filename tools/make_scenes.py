@@ -14,30 +14,19 @@ where it was when the same command is given again; more pictures may be asked fo
 from __future__ import annotations
 
 import argparse
-import json
-import os
 import sys
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
+from typing import Any
 
-from keypointnet.command_line import (
-    Parser,
-    at_least_one,
-    errors_in_one_line,
-    picture_size,
-    shard,
-)
-from keypointnet.files import write_whole
-from keypointnet.progress import progress_bar
+from keypointnet.command_line import Parser, at_least_one, errors_in_one_line, picture_size
 from keypointnet.views.backgrounds import find_pictures
-from keypointnet.views.crew import Outcome, WorkerError, failure_report
-from keypointnet.views.scene_files import (
-    models_of_split,
-    plan_pictures,
-    prepare_scenes,
-    render_scenes,
-)
+from keypointnet.views.crew import WorkerError
+from keypointnet.views.scene_files import models_of_split, prepare_scenes
 from keypointnet.views.scene_layout import SceneRange
-from keypointnet.views.scenes import SceneSettings
+from keypointnet.views.scene_runs import add_run_flags, make_pictures
+from keypointnet.views.scenes import SceneMaker, SceneSettings
 from keypointnet.views.sources import class_name, find_sources
 from keypointnet.views.storage import StorageError, read_json
 
@@ -59,10 +48,6 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     add("--pictures", type=at_least_one, default=1000, help="how many (1000)")
     add("--size", type=picture_size, default=(256, 256), help="pixels, N or HxW (256)")
     add("--backgrounds", type=Path, metavar="DIR", help="pictures to crop (made up without)")
-    add("--seed", type=int, default=0)
-    cores = len(os.sched_getaffinity(0))
-    add("--workers", type=at_least_one, default=cores, help="processes (all cores)")
-    add("--shard", type=shard, default=(0, 1), metavar="I/N", help="part I of N, from 0")
     for name, kind, about in (
         ("objects", int, "in a picture"),
         ("scale", float, "of a model, 1: longest side 2"),
@@ -86,9 +71,8 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
         default=scenes.spread_deg,
         help=f"of neighbours off the line of sight, degrees ({scenes.spread_deg:g})",
     )
+    add_run_flags(parser)
     add("--shadow", type=float, default=0.5, help="on the ground under the objects, 0 to 1 (0.5)")
-    add("--quality", type=int, default=92, help="of the JPEG files (92)")
-    add("--timeout", type=float, default=600.0, help="seconds for one picture (600)")
     return parser.parse_args(arguments)
 
 
@@ -120,51 +104,15 @@ def make(args: argparse.Namespace) -> int:
     backgrounds = [] if args.backgrounds is None else find_pictures(args.backgrounds)
     name = args.name or class_name(args.models)
     prepare_scenes(args.out, settings, sources, backgrounds, name)
-    jobs, present = plan_pictures(args.out, args.pictures, args.shard)
-    if present:
-        print(f"{present} pictures are there already")
-    done: list[Outcome] = []
-    failed: list[Outcome] = []
-    left_out: set[str] = set()
-    workers = min(args.workers, max(1, len(jobs)))
-    total = sum(len(job.numbers) for job in jobs)
-    with progress_bar(total=total, unit="picture", smoothing=0.05, disable=not jobs) as bar:
-        for outcome in render_scenes(
-            jobs, args.out, settings, sources, backgrounds, workers, args.timeout
-        ):
-            (done if outcome.error is None else failed).append(outcome)
-            left_out.update(outcome.notes)
-            bar.update()
-    if left_out:
-        print(f"{len(left_out)} files cannot be used, others took their places:")
-        print("\n".join(f"  {line}" for line in sorted(left_out)))
-    print("\n".join(failure_report(args.out, args.shard, len(done), failed)))
-    write_annotations(args.out, args.pictures, args.shard, failed)
-    return 1 if failed and not done and not present else 0
+    open_maker = partial(SceneMaker, sources, settings, backgrounds)
+    return make_pictures(args, open_maker, annotations_of)
 
 
-def write_annotations(
-    out: Path, pictures: int, part: tuple[int, int], failed: list[Outcome]
-) -> None:
-    """annotations.json of the pictures that are there; of a run in parts, when all are."""
-    missing = {int(outcome.id) for outcome in failed}
-    if part != (0, 1):
-        missing = {number for job in plan_pictures(out, pictures)[0] for number in job.numbers}
-        if missing:
-            print(
-                f"{len(missing)} of {pictures} pictures are still to come; the part that ends "
-                "last writes annotations.json, or the same command without --shard"
-            )
-            return
-    numbers = [number for number in range(pictures) if number not in missing]
-    if not numbers:
-        return
-    # Detectron2 comes with it, for seconds; the workers, and parts of a run, need none of it
-    from kp2seg.data.scenes import scenes_to_coco
+def annotations_of(out: Path, numbers: Sequence[int]) -> dict[str, Any]:
+    """COCO JSON of the pictures."""
+    from kp2seg.data.scenes import scenes_to_coco  # Detectron2 comes with it, for seconds
 
-    coco = scenes_to_coco(out, read_json(out / "scenes.json"), numbers)
-    write_whole(out / "annotations.json", json.dumps(coco).encode())
-    print(f"{len(coco['annotations'])} objects in {len(numbers)} pictures: {out}/annotations.json")
+    return scenes_to_coco(out, read_json(out / "scenes.json"), numbers)
 
 
 if __name__ == "__main__":

@@ -13,12 +13,12 @@ import hashlib
 import io
 import zipfile
 import zlib
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import cv2
 import numpy as np
@@ -28,13 +28,26 @@ from keypointnet.shapes import FAMILY_POINTS, PointSet
 from keypointnet.views.crew import Outcome, Work, one_line, run_jobs
 from keypointnet.views.generate import keep_settings
 from keypointnet.views.scene_layout import SceneLayout
-from keypointnet.views.scenes import BLOCK, POOL, Scene, SceneMaker, SceneSettings
+from keypointnet.views.scenes import BLOCK, POOL, Scene, SceneSettings
 from keypointnet.views.sources import ModelSource, models_folder
 from keypointnet.views.storage import StorageError, read_json, read_split
 
 FORMAT_VERSION = 1
 _IMAGE_FIELDS = ("nearest", "covered", "boxes_px", "points_obj", "points_px", "visibility")
 _LAYOUT_FIELDS = ("T_obj2world", "T_world2cam", "K_px")
+
+
+class Maker(Protocol):
+    """Makes the pictures of a folder by number, such as scenes.SceneMaker."""
+
+    unreadable: dict[str, str]
+
+    def make(self, number: int) -> Scene:
+        """Picture `number`, the same whatever was made before."""
+
+
+OpenMaker = Callable[[], AbstractContextManager[Maker]]
+"""What a worker calls to get its maker; it travels to the worker by pickle."""
 
 
 @dataclass(frozen=True)
@@ -114,12 +127,20 @@ def prepare_scenes(
         "class": class_name,
         "points": [] if points is None else list(points.names),
         "skeleton": [] if points is None else points.skeleton,
-        "models": _listed([source.id for source in sources]),
-        "backgrounds": _listed([path.name for path in backgrounds]),
+        "models": listed([source.id for source in sources]),
+        "backgrounds": listed([path.name for path in backgrounds]),
         "block": BLOCK,
         "pool": POOL,
         **settings.info(),
     }
+    keep_folder(out, info)
+
+
+def keep_folder(out: Path, info: dict[str, Any]) -> None:
+    """Write a folder's scenes.json, or check that it was made with the same settings.
+
+    Raises:  StorageError: they differ (each is named), or the file is no JSON object.
+    """
     present = read_json(out / "scenes.json")
     if present is not None and not isinstance(present, dict):
         raise StorageError(f"{out / 'scenes.json'}: expected a JSON object")
@@ -160,18 +181,19 @@ def is_there(out: Path, number: int) -> bool:
 def render_scenes(
     jobs: list[SceneJob],
     out: Path,
-    settings: SceneSettings,
-    sources: Sequence[ModelSource],
-    backgrounds: Sequence[Path] = (),
+    open_maker: OpenMaker,
+    quality: int,
     workers: int = 1,
     timeout_s: float = 600.0,
 ) -> Iterator[Outcome]:
     """Make pictures in spawned processes; yields an outcome for each, as they come.
 
-    A model that cannot be read is left out, and named in the notes of a picture. Further
-    arguments and errors as workers.render_jobs.
+    A model that cannot be read is left out, and named in the notes of a picture.
+
+    Args:    open_maker: of whatever makes the pictures.  quality: of the JPEG files. Further
+             arguments and errors as workers.render_jobs.
     """
-    opener = partial(_opened, out, settings, tuple(sources), tuple(backgrounds))
+    opener = partial(_opened, out, open_maker, quality)
     return run_jobs(jobs, opener, workers, timeout_s, "picture")
 
 
@@ -186,6 +208,7 @@ def write_scene(out: Path, number: int, scene: Scene, quality: int) -> None:
         picture_crc32=np.array(zlib.crc32(jpeg), dtype=np.uint32),
         **{name: getattr(scene.layout, name) for name in _LAYOUT_FIELDS},
         **{name: getattr(scene, name) for name in _IMAGE_FIELDS},
+        **({"occluders": np.array(scene.occluders)} if scene.occluders else {}),
     )
     write_whole(image_file(out, number), jpeg)
     write_whole(truth_file(out, number), truth.getvalue())
@@ -212,6 +235,7 @@ def read_truth(out: Path, number: int) -> Scene:
             layout=SceneLayout(*(values[name] for name in _LAYOUT_FIELDS)),
             models=tuple(values["models"].tolist()),
             **{name: values[name] for name in _IMAGE_FIELDS},
+            occluders=int(values.get("occluders", 0)),
         )
     except (
         OSError,
@@ -229,17 +253,12 @@ def read_truth(out: Path, number: int) -> Scene:
 
 
 @contextmanager
-def _opened(
-    out: Path,
-    settings: SceneSettings,
-    sources: tuple[ModelSource, ...],
-    backgrounds: tuple[Path, ...],
-) -> Iterator[Work]:
-    with SceneMaker(sources, settings, backgrounds) as maker:
-        yield partial(_make, out=out, maker=maker, quality=settings.quality)
+def _opened(out: Path, open_maker: OpenMaker, quality: int) -> Iterator[Work]:
+    with open_maker() as maker:
+        yield partial(_make, out=out, maker=maker, quality=quality)
 
 
-def _make(job: SceneJob, out: Path, maker: SceneMaker, quality: int) -> Iterator[Outcome]:
+def _make(job: SceneJob, out: Path, maker: Maker, quality: int) -> Iterator[Outcome]:
     for number in job.numbers:
         known = set(maker.unreadable)
         error = None
@@ -251,7 +270,7 @@ def _make(job: SceneJob, out: Path, maker: SceneMaker, quality: int) -> Iterator
         yield Outcome(picture_id(number), error, tuple(notes))
 
 
-def _listed(names: Sequence[str]) -> dict[str, Any]:
+def listed(names: Sequence[str]) -> dict[str, Any]:
     """How many and which, in little room."""
     digest = hashlib.sha256("\0".join(names).encode(errors="surrogateescape")).hexdigest()
     return {"number": len(names), "sha256": digest}

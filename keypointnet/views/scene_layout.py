@@ -102,17 +102,40 @@ def draw_layout(
     corners = np.concatenate(
         [box_corners(b) @ T[:3, :3].T + T[:3, 3] for b, T in zip(bounds, T_obj2world, strict=True)]
     )
-    elevation = math.radians(rng.uniform(*scenes.elevation_deg))
-    K_px = intrinsics(rng.uniform(*scenes.fov_deg), size)
-    target = (corners.min(axis=0) + corners.max(axis=0)) / 2
+    elevation_deg, fov_deg = rng.uniform(*scenes.elevation_deg), rng.uniform(*scenes.fov_deg)
+    T_world2cam, K_px = fit_camera(
+        corners, sight, elevation_deg, fov_deg, rng.uniform(*scenes.fill), size
+    )
+    return SceneLayout(T_obj2world, T_world2cam, K_px)
+
+
+def fit_camera(
+    points_world: np.ndarray,
+    sight: np.ndarray,
+    elevation_deg: float,
+    fov_deg: float,
+    fill: float,
+    size: tuple[int, int],
+) -> tuple[np.ndarray, np.ndarray]:
+    """A camera that turns to some points and comes so near that they fill the picture.
+
+    Args:    points_world: (n, 3).  sight: (2,) unit, (x, z) away from the camera.
+             elevation_deg: above the ground.  fov_deg: horizontal.
+             fill: the farthest point from the picture's middle, in halves of the picture.
+             size: (h, w) px.
+    Returns: T_world2cam (4, 4) and K_px (3, 3).
+    """
+    elevation = math.radians(elevation_deg)
+    K_px = intrinsics(fov_deg, size)
+    target = (points_world.min(axis=0) + points_world.max(axis=0)) / 2
     away = np.array(
         [-sight[0] * math.cos(elevation), math.sin(elevation), -sight[1] * math.cos(elevation)]
     )
     R_world2cam = look_at((target + away)[None], target)[0]
-    half = rng.uniform(*scenes.fill) * np.array([size[1], size[0]]) / 2
+    half = fill * np.array([size[1], size[0]]) / 2
     focal = K_px[[0, 1], [0, 1]]
     for _ in range(_CENTRINGS):
-        in_cam = (corners - target) @ R_world2cam.T
+        in_cam = (points_world - target) @ R_world2cam.T
         reach = (focal * np.abs(in_cam[:, :2]) / half).max(axis=1)
         distance = max(float((reach - in_cam[:, 2]).max()), _NEAR - float(in_cam[:, 2].min()))
         rays = in_cam[:, :2] / (in_cam[:, 2:] + distance)
@@ -121,7 +144,7 @@ def draw_layout(
     T_world2cam = np.eye(4)
     T_world2cam[:3, :3] = R_world2cam
     T_world2cam[:3, 3] = -R_world2cam @ (target + distance * away)
-    return SceneLayout(T_obj2world, T_world2cam, K_px)
+    return T_world2cam, K_px
 
 
 def _placed(

@@ -92,11 +92,34 @@ class SceneRenderer:
                  T_world2cam: (4, 4).  K_px: (3, 3).  lights: Lights() if None.
         Raises:  ValueError: none, or too many.
         """
+        masks = self.render_masks(models, T_world2cam, K_px)
+        return RenderedScene(self.render_colours(models, T_world2cam, K_px, lights), *masks)
+
+    def render_colours(
+        self,
+        models: Sequence[PlacedModel],
+        T_world2cam: np.ndarray,
+        K_px: np.ndarray,
+        lights: Lights | None = None,
+    ) -> np.ndarray:
+        """RenderedScene's rgba.
+
+        Args: as render.
+        """
+        return self._views.render_together(models, T_world2cam, K_px, lights)
+
+    def render_masks(
+        self, models: Sequence[PlacedModel], T_world2cam: np.ndarray, K_px: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """What does not need colours: nearest, covered and depth of RenderedScene.
+
+        Args, raises: as render.
+        """
         if not 1 <= len(models) <= MAX_OBJECTS:
             raise ValueError(
                 f"SceneRenderer.render: expected 1 to {MAX_OBJECTS} models, got {len(models)}"
             )
-        rgba = self._views.render_together(models, T_world2cam, K_px, lights)
+        self._views.graphics.make_current()
         clip_from_cam = self._views.clip_from_camera(models, T_world2cam, K_px)
         clip_from_world = clip_from_cam @ T_world2cam
         gl = self._views.graphics.gl
@@ -125,7 +148,7 @@ class SceneRenderer:
             covered = self._filled(models, clip_from_world, bits)
         finally:
             gl.glDisable(gl.GL_COLOR_LOGIC_OP)
-        return RenderedScene(rgba, nearest, covered.view("<u4")[..., 0].astype(np.uint32), depth)
+        return nearest, covered.view("<u4")[..., 0].astype(np.uint32), depth
 
     def _filled(
         self,

@@ -17,7 +17,8 @@ from typing import Any
 import numpy as np
 
 from keypointnet.shapes import FAMILY_POINTS
-from keypointnet.views.backgrounds import cropped_background, darkened, made_up_background
+from keypointnet.views.backdrops import Backdrops
+from keypointnet.views.backgrounds import darkened
 from keypointnet.views.generate import model_rng
 from keypointnet.views.lights import random_lights
 from keypointnet.views.rendering import PlacedModel, UploadedModel
@@ -88,6 +89,7 @@ class Scene:
         points_px: (M, K, 2), pixel centres at +0.5; NaN likewise.
         visibility: (M, K) uint8: 2 seen, 1 hidden by this object or another, 0 lacking or outside
             the picture.
+        occluders: how many of the last objects are of no class: they hide others, and that is all.
     """
 
     picture: np.ndarray
@@ -99,6 +101,7 @@ class Scene:
     points_obj: np.ndarray
     points_px: np.ndarray
     visibility: np.ndarray
+    occluders: int = 0
 
 
 @dataclass(frozen=True)
@@ -136,10 +139,10 @@ class SceneMaker:
         if not sources:
             raise ValueError("SceneMaker: expected at least one model")
         self._sources, self._settings = list(sources), settings
-        self._backgrounds = list(backgrounds)
         self._renderer = SceneRenderer(*settings.size, supersample=settings.supersample)
         self._models: OrderedDict[str, tuple[_Loaded, ExitStack]] = OrderedDict()
         self.unreadable: dict[str, str] = {}
+        self._backdrops = Backdrops(backgrounds, self.unreadable)
 
     def __enter__(self) -> SceneMaker:
         return self
@@ -170,20 +173,17 @@ class SceneMaker:
         ]
         rendered = self._renderer.render(placed, layout.T_world2cam, layout.K_px, lights)
         background = self._background(chosen, layout, rng)
-        alpha = rendered.rgba[..., 3:].astype(np.uint16)
-        behind = (background * (255 - alpha) + 127) // 255
-        picture = np.minimum(rendered.rgba[..., :3] + behind, 255).astype(np.uint8)
         points_obj = np.stack([model.points for model in chosen])
         points_px, visibility = seen_points(points_obj, layout, rendered)
         return Scene(
-            picture=picture,
+            picture=over(rendered.rgba, background),
             nearest=rendered.nearest,
             covered=rendered.covered,
             layout=layout,
             models=tuple(model.id for model in chosen),
             boxes_px=np.stack(
                 [
-                    _box(project(model.vertices, T, layout)[0])
+                    pixel_box(project(model.vertices, T, layout)[0])
                     for model, T in zip(chosen, layout.T_obj2world, strict=True)
                 ]
             ),
@@ -195,31 +195,13 @@ class SceneMaker:
     def _background(
         self, chosen: Sequence[_Loaded], layout: SceneLayout, rng: np.random.Generator
     ) -> np.ndarray:
-        size = self._settings.size
-        if self._backgrounds:
-            background = self._photograph(size, rng)
-        else:
-            down = layout.T_world2cam[:3, 1]  # the world's up, in the camera
-            tangent = down[1] and down[2] / down[1]
-            horizon_px = layout.K_px[1, 2] - layout.K_px[1, 1] * tangent
-            background = made_up_background(size, horizon_px, rng)
+        background = self._backdrops.draw(self._settings.size, layout, rng)
         floors = []
         for model, T in zip(chosen, layout.T_obj2world, strict=True):
             corners = box_corners(model.bounds)
             floor = corners[corners[:, 1] == corners[:, 1].min()][[0, 1, 3, 2]]
             floors.append(project(floor, T, layout)[0])
         return darkened(background, floors, self._settings.shadow * rng.uniform(0.4, 1.0))
-
-    def _photograph(self, size: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
-        """A part of one of the backgrounds; those that cannot be read are passed over."""
-        order = rng.permutation(len(self._backgrounds))
-        for path in (self._backgrounds[i] for i in order):
-            if path.name not in self.unreadable:
-                try:
-                    return cropped_background(path, size, rng)
-                except ValueError as error:
-                    self.unreadable[path.name] = str(error)
-        raise ValueError(f"no background can be read; {next(iter(self.unreadable.values()))}")
 
     def _pool(self, block: int) -> list[_Loaded]:
         """The models of a block of pictures: the first POOL of a shuffle that can be read."""
@@ -265,6 +247,12 @@ class SceneMaker:
         stack.close()
 
 
+def over(rgba: np.ndarray, background: np.ndarray) -> np.ndarray:
+    """A premultiplied picture, (h, w, 4) uint8, over an opaque one, (h, w, 3) uint8."""
+    behind = (background * (255 - rgba[..., 3:].astype(np.uint16)) + 127) // 255
+    return np.asarray(np.minimum(rgba[..., :3] + behind, 255).astype(np.uint8))
+
+
 def project(
     points_obj: np.ndarray, T_obj2world: np.ndarray, layout: SceneLayout
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -308,5 +296,6 @@ def seen_points(
     return points_px, visibility
 
 
-def _box(points_px: np.ndarray) -> np.ndarray:
+def pixel_box(points_px: np.ndarray) -> np.ndarray:
+    """(n, 2) -> (4,) x1, y1, x2, y2."""
     return np.concatenate([points_px.min(axis=0), points_px.max(axis=0)])

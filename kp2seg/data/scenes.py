@@ -12,9 +12,10 @@ and an image has camera = {K: 3 x 3 px, pixel centres at +0.5; T_world2cam: 4 x 
 
 `segmentation`, `bbox` and `area` are of what is seen. Visibility is 2 for a point that is seen, 1
 for one that its own or another object hides, 0 for one that is lacking or outside the picture.
-Objects of which too little is seen to draw an outline are left out, as an annotator would leave
-them out: they stay in the picture and hide others, are counted in `unlabelled`, and no max_iou is
-taken with them.
+Of people, whose joints are inside them, it is OCHuman's: 1 only where others or things hide the
+joint. Objects of which too little is seen to draw an outline are left out, as an annotator would
+leave them out: they stay in the picture and hide others, are counted in `unlabelled`, and no
+max_iou is taken with them.
 """
 
 from __future__ import annotations
@@ -26,15 +27,10 @@ from typing import Any
 import numpy as np
 from pycocotools import mask as mask_api
 
+from keypointnet.views.occlusion import is_annotated, max_ious
 from keypointnet.views.scene_files import image_file, read_truth
 from keypointnet.views.scenes import Scene
 from kp2seg.data.masks import encode
-
-MIN_SEEN = 0.05
-"""Share of its amodal mask that must be seen for an object to be annotated ..."""
-
-MIN_AREA = 32
-"""... and so many pixels."""
 
 CATEGORY_ID = 1
 
@@ -58,11 +54,11 @@ def scene_annotations(scene: Scene, image_id: int, first_id: int) -> list[dict[s
     Returns: rows as the module describes them; keypoints in COCO's numbers, pixel centres at +0.
     """
     rows: list[dict[str, Any]] = []
-    for m in range(len(scene.models)):
+    for m in range(len(scene.models) - scene.occluders):
         seen = scene.nearest == m
         amodal = (scene.covered >> np.uint32(m)) & 1
         area, whole = int(seen.sum()), int(amodal.sum())
-        if area < max(MIN_AREA, MIN_SEEN * whole):
+        if not is_annotated(area, whole):
             continue
         segmentation, amodal_segmentation = encode(seen), encode(amodal)
         row = {
@@ -88,28 +84,13 @@ def scene_annotations(scene: Scene, image_id: int, first_id: int) -> list[dict[s
     return rows
 
 
-def max_ious(boxes: Sequence[Sequence[float]]) -> list[float]:
-    """The largest IoU of each box with another one; 0 for a box that is alone.
-
-    Args:    boxes: N times [x, y, w, h] px.
-    Source:  OCHuman (Pose2Seg, Zhang et al. 2019, section 4): MaxIoU of an object's box.
-    """
-    if len(boxes) < 2:
-        return [0.0] * len(boxes)
-    corner, extent = np.hsplit(np.asarray(boxes, dtype=np.float64), 2)
-    low = np.maximum(corner[:, None], corner[None])
-    high = np.minimum((corner + extent)[:, None], (corner + extent)[None])
-    common = np.prod(np.maximum(high - low, 0.0), axis=-1)
-    area = np.prod(extent, axis=1)
-    iou = common / np.maximum(area[:, None] + area[None] - common, 1e-12)
-    np.fill_diagonal(iou, 0.0)
-    return [float(value) for value in iou.max(axis=1)]
-
-
-def scenes_to_coco(root: Path, info: Mapping[str, Any], numbers: Sequence[int]) -> dict[str, Any]:
+def scenes_to_coco(
+    root: Path, info: Mapping[str, Any], numbers: Sequence[int], tool: str = "make_scenes"
+) -> dict[str, Any]:
     """COCO JSON of a folder's pictures.
 
     Args:    info: its scenes.json.  numbers: the pictures; image ids are 1 + their numbers.
+             tool: that rendered them.
     Raises:  StorageError: a picture, or the truth about it, is missing or damaged.
     """
     images: list[dict[str, Any]] = []
@@ -128,11 +109,11 @@ def scenes_to_coco(root: Path, info: Mapping[str, Any], numbers: Sequence[int]) 
                     "K": _rows(scene.layout.K_px),
                     "T_world2cam": _rows(scene.layout.T_world2cam),
                 },
-                "unlabelled": len(scene.models) - len(rows),
+                "unlabelled": len(scene.models) - scene.occluders - len(rows),
             }
         )
         annotations += rows
-    made_by = {"description": "rendered by kp2seg's tools/make_scenes.py", "settings": dict(info)}
+    made_by = {"description": f"rendered by kp2seg's tools/{tool}.py", "settings": dict(info)}
     return {
         "info": made_by,
         "images": images,
