@@ -202,14 +202,15 @@ def write_scene(out: Path, number: int, scene: Scene, quality: int) -> None:
     options = [cv2.IMWRITE_JPEG_QUALITY, quality]
     jpeg = cv2.imencode(".jpg", scene.picture[..., ::-1], options)[1].tobytes()
     truth = io.BytesIO()
-    np.savez_compressed(
-        truth,
+    values: dict[str, Any] = dict(
         models=np.array(scene.models, dtype=np.str_),
         picture_crc32=np.array(zlib.crc32(jpeg), dtype=np.uint32),
         **{name: getattr(scene.layout, name) for name in _LAYOUT_FIELDS},
         **{name: getattr(scene, name) for name in _IMAGE_FIELDS},
-        **({"occluders": np.array(scene.occluders)} if scene.occluders else {}),
     )
+    if scene.occluders:
+        values["occluders"] = np.array(scene.occluders)
+    np.savez_compressed(truth, **values)
     write_whole(image_file(out, number), jpeg)
     write_whole(truth_file(out, number), truth.getvalue())
 

@@ -20,7 +20,7 @@ from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.data.datasets.builtin_meta import KEYPOINT_CONNECTION_RULES
 from detectron2.structures import BoxMode
 
-from kp2seg.data import cocopersons, ochuman
+from kp2seg.data import cocopersons, ochuman, syncrowd
 from kp2seg.data.coco_json import KeypointData, check_coco, check_lists, read_json
 from kp2seg.keypoint_sources.layouts import COCO_JOINTS, flip_pairs
 
@@ -49,8 +49,9 @@ def datasets_root() -> Path:
 def register_datasets(root: Path | None = None) -> None:
     """Put the data sets into Detectron2's catalogues.
 
-    cocopersons_{train,val}, ochuman_{val,test}, and ochuman_{val,test}_{moderate,hard}. Calling it
-    again registers them under the new root.
+    cocopersons_{train,val}, ochuman_{val,test}, ochuman_{val,test}_{moderate,hard},
+    syncrowd_{train,val} and syncrowd_val_{moderate,hard}. Calling it again registers them under
+    the new root.
 
     Args:    root: the folder of data; `datasets_root()` without.
     """
@@ -76,6 +77,21 @@ def register_datasets(root: Path | None = None) -> None:
                     functools.partial(ochuman.read_ochuman, root, split, iou_range),
                     Path(root, "OCHuman", name),
                     ochuman.image_root(root),
+                ),
+                COCO_JOINTS,
+                **_PERSON,
+            )
+
+    for split, suffixes in (("train", ("",)), ("val", tuple(syncrowd.IOU_RANGES))):
+        for suffix in suffixes:
+            _register(
+                f"syncrowd_{split}{suffix}",
+                Source(
+                    functools.partial(
+                        syncrowd.read_syncrowd, root, split, syncrowd.IOU_RANGES[suffix]
+                    ),
+                    syncrowd.annotation_file(root, split),
+                    syncrowd.image_root(root, split),
                 ),
                 COCO_JOINTS,
                 **_PERSON,

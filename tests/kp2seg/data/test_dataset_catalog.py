@@ -28,6 +28,7 @@ from kp2seg.keypoint_sources.layouts import COCO_JOINTS
 NAMES = [
     *("cocopersons_train", "cocopersons_val"),
     *(f"ochuman_{split}{part}" for split in ("val", "test") for part in ("", "_moderate", "_hard")),
+    *("syncrowd_train", "syncrowd_val", "syncrowd_val_moderate", "syncrowd_val_hard"),
 ]
 REAL_DATA = pytest.mark.skipif(
     "DETECTRON2_DATASETS" not in os.environ, reason="DETECTRON2_DATASETS not set"
