@@ -16,7 +16,7 @@ from kp2seg.keypoint_sources.layouts import COCO_JOINTS
 
 box_library = runpy.run_path(str(Path(__file__).with_name("box_people.py")))["box_library"]
 PICTURES = BLOCK + 2
-SMALL = ["--size", "48x64", "--people", "2", "3", "--pictures", str(PICTURES)]
+SMALL = ["--size", "48x64", "--people", "2", "3", "--pictures", str(PICTURES), "--hard", "0.05"]
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +68,7 @@ def test_the_data_sets_hold_what_was_made(root, registered):
     ranges = {"_moderate": (0.5, 0.75), "_hard": (0.75, 1.0)}
     for suffix, iou_range in ranges.items():
         there = [row["id"] for row in people if belongs(row, iou_range)]
-        assert there
+        assert there or suffix == "_hard"
         part = read_dataset(f"syncrowd_val{suffix}", strict=True)
         assert [row["id"] for row in part.coco["annotations"]] == there
     with pytest.raises(DataError, match=r"syncrowd/train/annotations.json.*tools/make_crowd.py"):
@@ -82,6 +82,7 @@ def test_ranges_by_hand():
     assert all(belongs(row, (0.0, 1.0)) for row in rows)
 
 
+@pytest.mark.slow
 def test_a_run_in_parts_and_one_that_was_damaged_end_with_the_same_bytes(
     tool, root, tmp_path, capsys
 ):

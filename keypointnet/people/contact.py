@@ -45,6 +45,9 @@ def penetration(first: Surface, second: Surface, offset: np.ndarray = _NOWHERE) 
     how far behind is its depth. Exact up to the distance between a surface's points.
     Args:    offset: (3,), by which the first one is moved before.
     """
+    (low, high), (other_low, other_high) = first.bounds + offset, second.bounds
+    if (low > other_high).any() or (high < other_low).any():
+        return 0.0
     return max(
         _depth(first.points + offset, second),
         _depth(second.points - offset, first),

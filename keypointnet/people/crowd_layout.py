@@ -10,9 +10,11 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 
 from keypointnet.people.contact import Surface, penetration
+from keypointnet.views.occlusion import MIN_SEEN, max_ious
 from keypointnet.views.scene_layout import SceneLayout, fit_camera
 
 LEVELS: dict[str, tuple[float, float]] = {
@@ -27,8 +29,9 @@ TOUCH_M = 0.015
 
 _STEP_M = 0.05
 _STEPS = 80
+_CELLS = 64  # along a picture's longer side
 # Level -> how far off the line of sight the next one stands, degrees, and the largest gap, metres.
-_SPREAD = {"easy": (90.0, 0.9), "moderate": (35.0, 0.3), "hard": (9.0, 0.1)}
+_SPREAD = {"easy": (90.0, 0.9), "moderate": (40.0, 0.3), "hard": (12.0, 0.05)}
 
 
 @dataclass(frozen=True)
@@ -131,18 +134,25 @@ def place_people(
     sight: np.ndarray,
     level: str,
     rng: np.random.Generator,
+    settled: Sequence[np.ndarray] = (),
 ) -> list[np.ndarray]:
     """Everybody's place: each beside one who was put before, nobody inside another.
 
     Args:    surfaces: of M people, about the origin.  hugging: who hugs: one after another they
              are put face to face.  sight: (2,) unit, (x, z) away from the camera.
+             settled: places of the first ones, who stay there.
     Returns: T_obj2world for each; fewer than M where somebody finds no place.
     """
     spread_deg, gap_m = _SPREAD[level]
     places: list[np.ndarray] = []
     standing: list[Surface] = []
     partner: int | None = None
+    for T, surface in zip(settled, surfaces, strict=False):
+        places.append(T)
+        standing.append(surface.placed(T))
     for m, surface in enumerate(surfaces):
+        if m < len(settled):
+            continue
         yaw = rng.uniform(0, 2 * math.pi)
         touch = TOUCH_M
         if not places:
@@ -157,8 +167,9 @@ def place_people(
             direction = np.array([[c, -s], [s, c]]) @ sight * rng.choice([-1.0, 1.0])
             # the crowd's first two make the level; the others join anybody
             beside = 0 if m == 1 else int(rng.integers(len(places)))
-            if level == "hard" and rng.random() < 0.6:  # people who queue face one way
-                yaw = math.atan2(*places[beside][[0, 2], 2]) + rng.normal(0, 0.3)
+            if level == "hard" and m == 1:  # behind the first, and seen on all sides of that one
+                direction *= np.sign(direction @ sight)
+                yaw = _as_wide(surface, 1.1 * _width(standing[0].points, sight), sight, rng)
             T = placement(yaw, *places[beside][[0, 2], 3])
             gap = rng.uniform(0, gap_m)
         partner = m if hugging[m] and partner is None else None
@@ -177,22 +188,65 @@ def place_people(
     return places
 
 
+def _width(points: np.ndarray, sight: np.ndarray) -> float:
+    """Across the line of sight, metres."""
+    return float(np.ptp(points[:, [0, 2]] @ [-sight[1], sight[0]]))
+
+
+def _as_wide(surface: Surface, width: float, sight: np.ndarray, rng: np.random.Generator) -> float:
+    """Of some yaws the one at which a body is nearest to so wide across the line of sight."""
+    yaws = rng.uniform(0, 2 * math.pi, 12)
+    few = Surface(surface.points[::5], surface.normals[::5])
+    unlike = [abs(_width(few.placed(placement(yaw)).points, sight) - width) for yaw in yaws]
+    return float(yaws[int(np.argmin(unlike))])
+
+
+def guessed_max_iou(surfaces: Sequence[Surface], T_world2cam: np.ndarray, K_px: np.ndarray,
+                    size: tuple[int, int]) -> float:  # fmt: skip
+    """The largest IoU of the boxes of what is seen of some people, near enough and at once.
+
+    Each one's points, the nearest first, cover cells of a grid that those behind are not seen in.
+    """
+    h, w = size
+    cell = max(h, w) / _CELLS
+    rows, columns = int(h / cell) + 1, int(w / cell) + 1
+    taken = np.zeros((rows, columns), np.uint8)
+    seen = []
+    for surface in sorted(surfaces, key=lambda s: float((s.points @ T_world2cam[2, :3]).mean())):
+        xyz = surface.points @ T_world2cam[:3, :3].T + T_world2cam[:3, 3]
+        px = xyz[:, :2] / xyz[:, 2:] * K_px[[0, 1], [0, 1]] + K_px[:2, 2]
+        px = px[((px >= 0) & (px < [w, h])).all(axis=1)]
+        x, y = (px / cell).astype(int).T
+        free = taken[y, x] == 0
+        if len(px) and free.mean() > MIN_SEEN:
+            low, high = px[free].min(axis=0), px[free].max(axis=0)
+            seen.append([*low, *(high - low)])
+        own = np.zeros_like(taken)
+        own[y, x] = 1
+        taken[cv2.morphologyEx(own, cv2.MORPH_CLOSE, np.ones((3, 3), np.uint8)) > 0] = 1
+    return max(max_ious(seen), default=0.0)
+
+
+def draw_view(rng: np.random.Generator, crowds: CrowdRange) -> tuple[float, float, float]:
+    """Field of view and elevation, degrees, and fill of a camera."""
+    fov_deg = math.exp(rng.uniform(*np.log(crowds.fov_deg)))
+    low, high = crowds.elevation_deg
+    # most pictures are taken by somebody who stands
+    return fov_deg, low + (high - low) * rng.beta(1.2, 2.5), rng.uniform(*crowds.fill)
+
+
 def look_at_crowd(
     points_world: np.ndarray,
     sight: np.ndarray,
-    crowds: CrowdRange,
+    view: tuple[float, float, float],
     size: tuple[int, int],
-    rng: np.random.Generator,
 ) -> tuple[np.ndarray, np.ndarray]:
     """A camera on everybody, above the ground.
 
-    Args:    points_world: (n, 3) on all of them.  sight: as in place_people.
+    Args:    points_world: (n, 3) on all of them.  sight: as in place_people.  view: of draw_view.
     Returns: T_world2cam (4, 4) and K_px (3, 3).
     """
-    fov_deg = math.exp(rng.uniform(*np.log(crowds.fov_deg)))
-    low, high = crowds.elevation_deg
-    elevation_deg = low + (high - low) * rng.beta(1.2, 2.5)  # most pictures are taken standing
-    fill = rng.uniform(*crowds.fill)
+    fov_deg, elevation_deg, fill = view
     while True:
         T_world2cam, K_px = fit_camera(points_world, sight, elevation_deg, fov_deg, fill, size)
         eye_y = -(T_world2cam[:3, :3].T @ T_world2cam[:3, 3])[1]

@@ -23,6 +23,8 @@ from keypointnet.people.contact import Surface, penetration
 from keypointnet.people.crowd_layout import (
     TOUCH_M,
     draw_level,
+    draw_view,
+    guessed_max_iou,
     joint_codes,
     level_of,
     look_at_crowd,
@@ -43,8 +45,14 @@ from keypointnet.views.scene_layout import SceneLayout
 from keypointnet.views.scene_rendering import RenderedScene, SceneRenderer
 from keypointnet.views.scenes import BLOCK, Scene, over, pixel_box, project
 
+PAIRS = 16
+"""Ways in which two people are put before each other until their boxes overlap as they should."""
+
 TRIES = 8
 """Layouts that are tried for a picture of a level; the last one is taken as it is."""
+
+_WIDE = 6  # the first of a hard picture is the widest of so many
+_FEWER = 2  # people, each time that a try fails at a level other than easy
 
 _MIXTURE = {"standing": 0.27, "walking": 0.13, "sitting": 0.13, "sitting low": 0.06, "lying": 0.06,
             "reaching": 0.09, "hugging": 0.1, "dancing": 0.08, "sport": 0.08}  # fmt: skip
@@ -106,8 +114,9 @@ class CrowdMaker:
         level = draw_level(rng, settings.layout)
         low, high = settings.layout.people
         count = int(rng.integers(low if level == "easy" else max(low, 2), high + 1))
-        for _ in range(TRIES):
-            people, things, layout = self._draw(block, count, level, rng)
+        for attempt in range(TRIES):
+            fewer = min(_FEWER * attempt, count - 2) if level != "easy" else 0
+            people, things, layout = self._draw(block, count - fewer, level, rng)
             placed = [PlacedModel(one.upload, one.T_obj2world) for one in [*people, *things]]
             masks = self._renderer.render_masks(placed, layout.T_world2cam, layout.K_px)
             boxes = boxes_of_annotated(*masks[:2], len(people))
@@ -149,13 +158,21 @@ class CrowdMaker:
         sight = -np.array([math.sin(azimuth), math.cos(azimuth)])
         chosen = _chosen([person for person, _ in block.people], count, level, rng)
         drawn = [block.people[i] for i in chosen]
-        places = place_people(
-            [_with_seat(person, block) for person, _ in drawn],
-            [person.kind == "hugging" for person, _ in drawn],
-            sight,
-            level,
-            rng,
-        )
+        surfaces = [_with_seat(person, block) for person, _ in drawn]
+        hugs = [person.kind == "hugging" for person, _ in drawn]
+        view = draw_view(rng, self._settings.layout)
+        size = self._settings.size
+        settled: list[np.ndarray] = []
+        for _ in range(PAIRS if level != "easy" else 0):
+            settled = place_people(surfaces[:2], hugs[:2], sight, level, rng)
+            both = [
+                person.surface.placed(T) for (person, _), T in zip(drawn, settled, strict=False)
+            ]
+            camera = look_at_crowd(np.concatenate([s.points for s in both]), sight, view, size)
+            if level_of(guessed_max_iou(both, *camera, size)) == level:
+                break
+            view = draw_view(rng, self._settings.layout)
+        places = place_people(surfaces, hugs, sight, level, rng, settled)
         people = [_Shown(*one, T) for one, T in zip(drawn, places, strict=False)]
         things = [
             _Shown(*block.seats[one.what.id], one.T_obj2world)
@@ -164,7 +181,7 @@ class CrowdMaker:
         ]
         things += self._obstacle(block, [*people, *things], sight, rng)
         points = np.concatenate([one.surface.points for one in people])
-        camera = look_at_crowd(points, sight, self._settings.layout, self._settings.size, rng)
+        camera = look_at_crowd(points, sight, view, size)
         T_obj2world = np.stack([one.T_obj2world for one in [*people, *things]])
         return people, things, SceneLayout(T_obj2world, *camera)
 
@@ -239,19 +256,26 @@ def _chosen(
 ) -> list[int]:
     """Some of a block's people, those who hug beside each other.
 
-    Boxes of people overlap most where they are as tall, so hard pictures begin with two who are.
+    Boxes overlap most where they are alike and wide: levels other than easy begin with two alike,
+    hard ones with two who stretch out.
     """
     order = rng.permutation(len(people)).tolist()
+    if level == "hard":
+        stretch = [np.ptp(people[i].surface.points, axis=0)[[0, 2]].max() for i in order[:_WIDE]]
+        order.insert(0, order.pop(int(np.argmax(stretch))))
     chosen: list[int] = []
     while order and len(chosen) < count:
         chosen.append(order.pop(0))
         first = people[chosen[-1]]
         mate = None
-        if first.kind == "hugging" and len(chosen) < count:
+        if first.kind == "hugging" and (level != "hard" or len(chosen) > 1) and len(chosen) < count:
             mate = next((i for i in order if people[i].kind == "hugging"), None)
         elif len(chosen) == 1 and level != "easy":
             size = np.ptp(first.surface.points, axis=0)
-            unlike = [np.abs(np.ptp(people[i].surface.points, axis=0) - size).max() for i in order]
+            sizes = np.array([np.ptp(people[i].surface.points, axis=0) for i in order])
+            unlike = np.abs(sizes - size).max(axis=1)
+            if level == "hard":  # the one behind is a little taller
+                unlike = np.abs(sizes[:, 1] - 1.07 * size[1])
             mate = order[int(np.argmin(unlike))]
         if mate is not None and len(chosen) < count:
             order.remove(mate)
