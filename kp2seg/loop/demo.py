@@ -37,7 +37,7 @@ from keypointnet.quickstart import (
 )
 from keypointnet.reporting import align_columns
 from keypointnet.views.scene_files import plan_pictures, prepare_scenes, render_scenes
-from keypointnet.views.scenes import SceneSettings
+from keypointnet.views.scenes import SceneMaker, SceneSettings
 from keypointnet.views.sources import find_sources
 from keypointnet.views.storage import StorageError, read_json
 from kp2seg.bundle import bundled
@@ -214,7 +214,8 @@ def make_crowds(
     with progress_bar(
         total=pictures, initial=present, desc=f"crowds, {folder.name}", unit="picture"
     ) as bar:
-        for outcome in render_scenes(jobs, folder, settings, sources, [], workers):
+        maker = partial(SceneMaker, sources, settings, [])
+        for outcome in render_scenes(jobs, folder, maker, settings.quality, workers):
             if outcome.error is not None:
                 raise StorageError(f"picture {outcome.id} could not be made: {outcome.error}")
             bar.update()
