@@ -4,8 +4,8 @@
     tools/shapenet.py align scans aligned/scans --rotations azimuth --fix chair7=90
     tools/shapenet.py align scans aligned/scans --fix chair7=+z,-y
 
-OUT gets transforms.json, models/ (the turned models in ShapeNetCore's v2 layout) and page.html,
-pictures of all of them, the surest first.
+OUT gets transforms.json, models/ (the turned models in ShapeNetCore's v2 layout, with MODELS'
+split.json if there is one) and page.html, pictures of all of them, the surest first.
 
 With --fix, all models are turned to agree with the fixed ones: ID=DEGREES turns that model about up
 (+Y, from +Z to +X), ID=UP,FRONT names the axes of its file that are its up and its front. Without,
@@ -15,6 +15,7 @@ they are turned to agree with the model that is most like the others, which is l
 from __future__ import annotations
 
 import argparse
+import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -82,6 +83,9 @@ def run(args: argparse.Namespace) -> int:
     }
     with progress_bar(total=len(found.ids), desc="write", unit="model") as bar:
         write_alignment(found, refs, args.out, settings=settings, on_model=lambda _: bar.update())
+    split = args.models / "split.json"
+    if split.is_file():
+        shutil.copy(split, args.out / "models" / split.name)
     confidence = found.alignment.confidence
     order = np.argsort(confidence, kind="stable")
     print(f"{args.out}: {len(found.ids)} models aligned, {len(found.left_out)} left out")

@@ -1,4 +1,4 @@
-"""Measures symmetry, parts, alignment and search on the free models, and prints the figures.
+"""Measures symmetry, parts, alignment, search and training on the free models.
 
     tools/shapenet.py bench data/models --out bench.json
     tools/shapenet.py bench data/models --out bench.json --only alignment curve
@@ -20,6 +20,7 @@ from keypointnet.shapenet.bench_alignment import alignment_figures, time_curve
 from keypointnet.shapenet.bench_parts import parts_figures
 from keypointnet.shapenet.bench_search import free_categories, search_figures
 from keypointnet.shapenet.bench_symmetry import symmetry_figures
+from keypointnet.shapenet.bench_training import training_figures
 from keypointnet.views.storage import read_json
 
 MEASUREMENTS: dict[str, Callable[[argparse.Namespace], Any]] = {
@@ -32,6 +33,9 @@ MEASUREMENTS: dict[str, Callable[[argparse.Namespace], Any]] = {
     "curve": lambda args: time_curve(args.models / "chairs50"),
     "search": lambda args: search_figures(
         free_categories(args.models), index=args.out.with_suffix(".index"), workers=args.workers
+    ),
+    "training": lambda args: training_figures(
+        args.models / "chairs50", args.out.with_suffix(".training"), workers=args.workers
     ),
 }
 """Name → what is measured."""
@@ -69,17 +73,19 @@ def lines_of(value: Any) -> list[str]:
     if isinstance(value, dict):
         lines = []
         for name, item in value.items():
-            below = lines_of(item)
-            if len(below) == 1 and not isinstance(item, dict | list):
-                lines.append(f"{name}: {below[0]}")
+            if isinstance(item, dict) or _is_table(item):
+                lines += [f"{name}:", *(f"  {line}" for line in lines_of(item))]
             else:
-                lines += [f"{name}:", *(f"  {line}" for line in below)]
+                lines.append(f"{name}: {lines_of(item)[0]}")
         return lines
+    if _is_table(value):
+        return [
+            ", ".join(f"{name} {lines_of(part)[0]}" for name, part in row.items()) for row in value
+        ]
     if isinstance(value, list):
-        if any(isinstance(item, dict) for item in value):
-            return [
-                ", ".join(f"{name} {lines_of(part)[0]}" for name, part in item.items())
-                for item in value
-            ]
         return [", ".join(map(str, value)) or "none"]
     return [f"{value:.4g}" if isinstance(value, float) else str(value)]
+
+
+def _is_table(value: Any) -> bool:
+    return isinstance(value, list) and any(isinstance(row, dict) for row in value)
