@@ -19,6 +19,7 @@ from kp2seg.data.masks import decode, to_rle
 from kp2seg.drawing import draw_people
 from kp2seg.evaluation.cache import Prediction
 from kp2seg.evaluation.evaluate import mask_iou, own_truths
+from kp2seg.keypoint_sources.layouts import CORNERS
 from kp2seg.loop.masks import MaskResult
 from kp2seg.loop.study import TITLES, ratios
 from kp2seg.modeling.meta_arch import Pose2Seg
@@ -158,13 +159,18 @@ def _training(results: Mapping[str, MaskResult]) -> Section:
 def _templates(run: MaskRun) -> Section:
     templates = run.model.templates
     limbs = len(templates.connections)
-    pairs = ", ".join(f"{left} and {right}" for left, right in templates.flip_map.items())
+    found = {left: right for left, right in templates.flip_map.items() if left not in CORNERS}
+    pairs = ", ".join(f"{left} and {right}" for left, right in found.items())
+    corners = sum(name in CORNERS for name in templates.names)
+    points = f"{len(templates.names) - corners} points"
+    if corners:
+        points += f", the {corners} corners of the box"
     return Section(
         "templates",
         "Templates",
         (
             f"K-means centres of the discovered poses: {len(templates.templates)} templates of "
-            f"{len(templates.names)} points and {limbs} connections. Left and right were told "
+            f"{points} and {limbs} connections. Left and right were told "
             f"apart by the model's own statistics: {pairs or 'no pairs were found'}.",
         ),
         [
