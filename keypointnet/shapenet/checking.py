@@ -19,10 +19,10 @@ from keypointnet.shapenet.mesh_faults import find_mesh_faults
 from keypointnet.shapenet.models import (
     ModelError,
     ModelRef,
-    find_models,
     model_of_soup,
     read_soup,
 )
+from keypointnet.shapenet.selection import find_selected
 from keypointnet.shapenet.splits import near_duplicates, shape_signature
 from keypointnet.shapenet.surfaces import Soup, clean_faces, normalise_points
 
@@ -71,7 +71,7 @@ class CheckReport:
 def check_collection(root: Path, ignored: Collection[str] = ()) -> CheckReport:
     """Look for what is wrong with the models below a folder.
 
-    Args:    root: see `find_models`.  ignored: kinds that are not looked for.
+    Args:    root: a collection, or TREE::SELECTION of one.  ignored: kinds that are not looked for.
     Raises:  ModelError: there is no model below root.  ValueError: an unknown kind.
     """
     unknown = sorted(set(ignored) - set(KINDS))
@@ -79,7 +79,7 @@ def check_collection(root: Path, ignored: Collection[str] = ()) -> CheckReport:
         raise ValueError(
             f"check_collection: unknown kind {', '.join(unknown)}; expected {', '.join(KINDS)}"
         )
-    refs = find_models(root)
+    refs = find_selected(root)
     findings: list[Finding] = []
     signatures: dict[str, np.ndarray] = {}
     for ref in progress_bar(refs, desc="check", unit="model"):

@@ -52,8 +52,10 @@ def read_obj_faces(path: Path) -> ObjFaces:
     libraries: list[str] = []
     now = [0, 0, 0]
     slot = {"o": 0, "g": 1, "usemtl": 2}
-    for number, line in enumerate(text.replace("\\\n", "  ").splitlines(), 1):
-        key, _, rest = line.strip().partition(" ")
+    for number, line in enumerate(
+        text.replace("\\\r\n", "  ").replace("\\\n", "  ").splitlines(), 1
+    ):
+        key, _, rest = line.strip().replace("\t", " ").partition(" ")
         if key == "v":
             try:
                 points.append([float(word) for word in rest.split()[:3]])

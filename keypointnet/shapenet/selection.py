@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from keypointnet.shapenet.catalogue import Catalogue, Entry, open_catalogue
-from keypointnet.shapenet.models import ModelRef
+from keypointnet.shapenet.models import ModelRef, find_models
 from keypointnet.shapenet.wordnet import INSTALL, find_wordnet
 from keypointnet.shapenet.words import matches_any, near_words, single_words
 
@@ -47,6 +47,15 @@ def split_selection(models: str) -> tuple[Path, str | None]:
     if not separator or Path(models).exists():
         return Path(models), None
     return Path(folder), selection
+
+
+def find_selected(models: str | Path) -> list[ModelRef]:
+    """The models of a MODELS argument: a collection, or TREE::SELECTION of one.
+
+    Raises:  ModelError: there is none.  And what `select_models` raises.
+    """
+    root, selection = split_selection(str(models))
+    return find_models(root) if selection is None else select_models(root, selection)
 
 
 def select_models(root: Path, selection: str) -> list[ModelRef]:

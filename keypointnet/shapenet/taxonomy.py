@@ -212,7 +212,12 @@ def extended_by_wordnet(
             todo.append(synset)
 
     def descends(start: str, wanted: str) -> bool:
-        return start == wanted or any(descends(child, wanted) for child in children[start])
+        seen, waiting = {start}, [start]
+        while waiting and wanted not in seen:
+            new = [child for child in children[waiting.pop()] if child not in seen]
+            seen.update(new)
+            waiting += new
+        return wanted in seen
 
     while wordnet is not None and todo:
         synset = todo.pop()

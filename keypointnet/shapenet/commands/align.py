@@ -21,11 +21,12 @@ from pathlib import Path
 
 import numpy as np
 
+from keypointnet.command_line import at_least_one
 from keypointnet.progress import progress_bar
 from keypointnet.shapenet.alignment import RESTARTS, align_models
 from keypointnet.shapenet.alignment_files import write_alignment
 from keypointnet.shapenet.alignment_rotations import KINDS, azimuth_matrices
-from keypointnet.shapenet.models import find_models
+from keypointnet.shapenet.selection import find_selected, split_selection
 
 AXES = {
     f"{sign}{name}": value * np.eye(3)[number]
@@ -52,7 +53,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="a model whose orientation is known, DEGREES about up or UP,FRONT such as +z,-y; may "
         "be given again",
     )
-    parser.add_argument("--restarts", type=int, default=RESTARTS, help=f"default: {RESTARTS}")
+    parser.add_argument(
+        "--restarts", type=at_least_one, default=RESTARTS, help=f"default: {RESTARTS}"
+    )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--no-refine", action="store_true", help="leave it at the discrete turns")
 
@@ -61,7 +64,9 @@ def run(args: argparse.Namespace) -> int:
     """Aligns, writes, prints the surest and least sure."""
     if args.out.exists() and (not args.out.is_dir() or any(args.out.iterdir())):
         raise ValueError(f"{args.out}: expected a new or empty folder; name another")
-    refs = find_models(args.models)
+    if args.seed < 0:
+        raise ValueError(f"--seed: expected 0 or more, got {args.seed}")
+    refs = find_selected(args.models)
     fixed = read_fixed(args.fix)
     with progress_bar(total=len(refs), desc="read", unit="model") as bar:
         found = align_models(
@@ -83,7 +88,7 @@ def run(args: argparse.Namespace) -> int:
     }
     with progress_bar(total=len(found.ids), desc="write", unit="model") as bar:
         write_alignment(found, refs, args.out, settings=settings, on_model=lambda _: bar.update())
-    split = args.models / "split.json"
+    split = split_selection(str(args.models))[0] / "split.json"
     if split.is_file():
         shutil.copy(split, args.out / "models" / split.name)
     confidence = found.alignment.confidence

@@ -39,6 +39,13 @@ MEASUREMENTS: dict[str, Callable[[argparse.Namespace], Any]] = {
     ),
 }
 """Name → what is measured."""
+NEEDED = {
+    "alignment": ("chairs50", "aeroplanes"),
+    "curve": ("chairs50",),
+    "search": ("chairs50", "seats", "aeroplanes", "cars"),
+    "training": ("chairs50",),
+}
+"""Name → the folders of models that it takes."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -47,16 +54,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, default=Path("runs/shapenet/bench.json"),
                         help="JSON (runs/shapenet/bench.json)")  # fmt: skip
     parser.add_argument("--only", nargs="+", choices=MEASUREMENTS, help="and nothing else")
-    parser.add_argument("--again", action="store_true", help="what OUT has already, too")
+    parser.add_argument("--again", action="store_true", help="what OUT has already, too (of "
+                        "training, remove OUT's folder for what it keeps)")  # fmt: skip
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="of the alignment")
     parser.add_argument("--workers", type=int, default=1, help="that render, for search (1)")
 
 
 def run(args: argparse.Namespace) -> int:
     """Measures what OUT lacks and prints all that it has then."""
-    found = read_json(args.out)
-    figures: dict[str, Any] = found if isinstance(found, dict) else {}
-    for name in args.only or MEASUREMENTS:
+    figures: Any = read_json(args.out)
+    if figures is None:
+        figures = {}
+    elif not isinstance(figures, dict) or not set(figures) <= set(MEASUREMENTS):
+        raise ValueError(f"{args.out}: has something else in it than figures; name another --out")
+    chosen = args.only or list(MEASUREMENTS)
+    needed = {folder for name in chosen for folder in NEEDED.get(name, ())}
+    missing = sorted(folder for folder in needed if not (args.models / folder).is_dir())
+    if missing:
+        raise ValueError(
+            f"{args.models}: has no {', '.join(missing)}; tools/get_free_models.py makes them"
+        )
+    for name in chosen:
         if args.again or name not in figures:
             print(f"{name} ...", flush=True)
             figures[name] = MEASUREMENTS[name](args)

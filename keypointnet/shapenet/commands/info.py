@@ -8,7 +8,8 @@ from pathlib import Path
 
 from keypointnet.progress import progress_bar
 from keypointnet.shapenet.catalogue import named_catalogue
-from keypointnet.shapenet.models import ModelError, find_models, load_model
+from keypointnet.shapenet.models import ModelError, load_model
+from keypointnet.shapenet.selection import find_selected, split_selection
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -18,7 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Reads every model. Returns 1 where none can be read."""
-    refs = find_models(args.models)
+    refs = find_selected(args.models)
     kinds = Counter(ref.path.suffix.lower() for ref in refs)
     faces, notes, broken = [], Counter[str](), []
     for ref in progress_bar(refs, desc="read", unit="model"):
@@ -35,7 +36,7 @@ def run(args: argparse.Namespace) -> int:
     if faces:
         faces.sort()
         print(f"  faces: {faces[0]} to {faces[-1]}, median {faces[len(faces) // 2]}")
-    catalogue = named_catalogue(args.models)
+    catalogue = named_catalogue(split_selection(str(args.models))[0])
     own = Counter(synset for entry in catalogue.entries for synset in entry.synsets[:1])
     for synset, n in own.most_common():
         print(f"  {catalogue.taxonomy.nodes[synset].title}: {n}")

@@ -13,9 +13,9 @@ import argparse
 from pathlib import Path
 
 from keypointnet.command_line import at_least_one
-from keypointnet.shapenet.models import find_models
 from keypointnet.shapenet.query_pictures import Box
 from keypointnet.shapenet.search import find_query, search
+from keypointnet.shapenet.selection import find_selected
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -37,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Prints rank, distance and id of the answers. Returns 1 where there are none."""
-    refs = find_models(args.models)
+    refs = find_selected(args.models)
     query = find_query(refs, args.query, args.box, args.mask)
     answers = search(refs, query, args.n, args.index, args.workers)
     for rank, answer in enumerate(answers.nearest, start=1):

@@ -16,8 +16,9 @@ import numpy as np
 
 from keypointnet.files import write_json
 from keypointnet.progress import progress_bar
-from keypointnet.shapenet.models import Model, ModelError, find_models, load_model
+from keypointnet.shapenet.models import Model, ModelError, load_model
 from keypointnet.shapenet.orientation_need import Looks, looks_of, needs_orientation_network
+from keypointnet.shapenet.selection import find_selected
 from keypointnet.shapenet.symmetry import Symmetries, find_symmetries
 
 
@@ -35,7 +36,7 @@ def run(args: argparse.Namespace) -> int:
     found: dict[str, Symmetries] = {}
     looks: dict[str, Looks] = {}
     tiles, broken = [], []
-    for ref in progress_bar(find_models(args.models), desc="symmetry", unit="model"):
+    for ref in progress_bar(find_selected(args.models), desc="symmetry", unit="model"):
         try:
             model = load_model(ref)
         except ModelError as error:

@@ -29,6 +29,11 @@ def test_it_measures_what_is_not_known_yet(load_tool, tmp_path, monkeypatch, cap
     said = capsys.readouterr().out
     assert "  share: 0.9877\n  seeds: 0, 1\n" in said
     assert "second:\n  n 2, s 0.5\n" in said
+    with pytest.raises(SystemExit, match=r"models: has no aeroplanes, chairs50; tools/get_free"):
+        tool.main([*command, "--only", "alignment"])
+    (tmp_path / "list.json").write_text("[1]")
+    with pytest.raises(SystemExit, match="list.json: has something else in it than figures"):
+        tool.main([*command[:2], "--out", str(tmp_path / "list.json"), "--only", "first"])
     tool.main([*command, "--only", "first", "--again"])
     assert [name for name, *_ in calls] == ["first", "second", "first"]
     with pytest.raises(SystemExit, match="invalid choice: 'third'"):

@@ -97,6 +97,7 @@ def browser():
 def opened(browser, path, **options):
     """The page, and what it complained about or asked others for."""
     page = browser.new_context(**options).new_page()
+    page.set_default_timeout(120_000)  # the machine may have other work
     complaints: list[str] = []
     page.on("pageerror", lambda error: complaints.append(str(error)))
     page.on("console", lambda said: said.type == "error" and complaints.append(said.text))
