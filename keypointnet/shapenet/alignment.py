@@ -17,10 +17,11 @@ views; the tree below a category comes from the shapes themselves.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from keypointnet.shapenet.alignment_frame import turn_to_mirror
 from keypointnet.shapenet.alignment_graph import Pairs, join_shapes, taxonomy_levels
 from keypointnet.shapenet.alignment_inference import (
     MarkovField,
@@ -154,6 +155,7 @@ def align_models(
     restarts: int = RESTARTS,
     seed: int = 0,
     refined: bool = True,
+    framed: bool = True,
     on_model: Callable[[str], object] = lambda model_id: None,
     on_stage: Callable[[str], object] = lambda text: None,
 ) -> CollectionAlignment:
@@ -161,6 +163,8 @@ def align_models(
 
     Args:    fixed: id → rotation.  taxonomy: id → its categories from the root down; None: the
              folders in the id ("synset/model" is of the category "synset").
+             framed: of "azimuth" without fixed models: turn all so that the plane in which most are
+             mirrored is x = 0, see `alignment_frame`.
              on_model: told the id of each model about to be read.  The rest: `align_samples`.
     Raises:  ValueError: a fixed id is none of the models; or ModelError: none, or a fixed one,
              cannot be read.
@@ -199,6 +203,9 @@ def align_models(
         refined=refined,
         on_stage=on_stage,
     )
+    if framed and not fixed and kind == "azimuth":
+        turn = turn_to_mirror(samples, alignment.R)
+        alignment = replace(alignment, R=turn @ alignment.R)
     return CollectionAlignment(tuple(ids), alignment, left_out, tuple(samples))
 
 

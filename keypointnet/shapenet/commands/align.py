@@ -9,7 +9,9 @@ split.json if there is one) and page.html, pictures of all of them, the surest f
 
 With --fix, all models are turned to agree with the fixed ones: ID=DEGREES turns that model about up
 (+Y, from +Z to +X), ID=UP,FRONT names the axes of its file that are its up and its front. Without,
-they are turned to agree with the model that is most like the others, which is left as it is.
+they are turned to agree with the model that is most like the others, which is left as it is; with
+azimuth, all are then turned so that the plane in which most of them are mirrored is x = 0, as
+KeypointNet wants it (--no-frame leaves that).
 """
 
 from __future__ import annotations
@@ -57,6 +59,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--restarts", type=at_least_one, default=RESTARTS, help=f"default: {RESTARTS}"
     )
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--no-frame", action="store_true", help="look for no common plane")
     parser.add_argument("--no-refine", action="store_true", help="leave it at the discrete turns")
 
 
@@ -76,6 +79,7 @@ def run(args: argparse.Namespace) -> int:
             restarts=args.restarts,
             seed=args.seed,
             refined=not args.no_refine,
+            framed=not args.no_frame,
             on_model=lambda _: bar.update(),
             on_stage=bar.set_postfix_str,
         )
@@ -85,6 +89,7 @@ def run(args: argparse.Namespace) -> int:
         "restarts": args.restarts,
         "seed": args.seed,
         "refined": not args.no_refine,
+        "framed": not args.no_frame,
     }
     with progress_bar(total=len(found.ids), desc="write", unit="model") as bar:
         write_alignment(found, refs, args.out, settings=settings, on_model=lambda _: bar.update())

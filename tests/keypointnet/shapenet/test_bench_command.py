@@ -32,7 +32,7 @@ def test_it_measures_what_is_not_known_yet(load_tool, tmp_path, monkeypatch, cap
     with pytest.raises(SystemExit, match=r"models: has no aeroplanes, chairs50; tools/get_free"):
         tool.main([*command, "--only", "alignment"])
     (tmp_path / "list.json").write_text("[1]")
-    with pytest.raises(SystemExit, match="list.json: has something else in it than figures"):
+    with pytest.raises(SystemExit, match=r"list\.json: has something else in it than figures"):
         tool.main([*command[:2], "--out", str(tmp_path / "list.json"), "--only", "first"])
     tool.main([*command, "--only", "first", "--again"])
     assert [name for name, *_ in calls] == ["first", "second", "first"]
