@@ -15,7 +15,6 @@ Source: the columns as published programs that read these files name them; that 
 
 from __future__ import annotations
 
-import csv
 import json
 import re
 from collections.abc import Iterable, Iterator
@@ -23,14 +22,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from keypointnet.shapenet.tables import MetadataError, Row, columns_of, model_ids, read_rows
 from keypointnet.shapenet.taxonomy import synset_id
-from keypointnet.shapenet.words import comma_separated, plain
+from keypointnet.shapenet.words import plain
+
+__all__ = [
+    "ATTRIBUTION_FILE",
+    "MetadataError",
+    "Record",
+    "read_attribution",
+    "read_metadata",
+    "record_of",
+]
 
 ATTRIBUTION_FILE = "attribution.json"
-
-
-class MetadataError(ValueError):
-    """A metadata file that cannot be read; names the file and the line."""
 
 
 @dataclass(frozen=True)
@@ -88,8 +93,8 @@ def read_metadata(folders: Iterable[Path]) -> tuple[dict[str, Record], list[str]
                     f"{path}: {len(wrong)} synsets are no ids such as 03001627 and left out, the "
                     f"first in {wrong[0]}"
                 )
-        for key, record in _attribution(folder / ATTRIBUTION_FILE):
-            records[key] = records.get(key, Record()) | record
+        for key, entry in read_attribution(folder / ATTRIBUTION_FILE).items():
+            records[key] = records.get(key, Record()) | Record(names=(entry["title"],))
     return records, notes
 
 
@@ -99,61 +104,53 @@ def record_of(records: dict[str, Record], synset: str | None, model: str) -> Rec
     return of_both | records.get(model, Record())
 
 
-def _table(path: Path, wrong: list[str]) -> Iterator[tuple[str, Record]]:
-    """Rows of a table, if it is one of models. wrong: takes synsets that are no ids, and where."""
-    try:
-        with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
-            reader = csv.DictReader(file)
-            column = next((c for c in ("fullId", "modelId") if c in (reader.fieldnames or ())), "")
-            for row in reader if column else ():
-                values = {key: (value or "").strip() for key, value in row.items() if key}
-                if not values[column]:
-                    raise MetadataError(
-                        f"{path}, line {reader.line_num}: expected a {column} in each row, got none"
-                    )
-                synsets = []
-                for name in ("synsetId", "subSynsetId", "wnsynset"):
-                    for text in _parts(values, name):
-                        found = synset_id(text)
-                        synsets += [found] if found else []
-                        wrong += [] if found else [f"line {reader.line_num}: {name} {text!r}"]
-                yield _row(values, column, synsets)
-    except csv.Error as error:
-        raise MetadataError(f"{path}: not a table ({error})") from error
+def read_attribution(path: Path) -> dict[str, dict[str, Any]]:
+    """attribution.json: what is said of each model, its title and more. Empty without the file.
 
-
-def _row(row: dict[str, str], column: str, synsets: list[str]) -> tuple[str, Record]:
-    model = row[column]
-    if column == "fullId":
-        model = model.partition(".")[2] or model
-    elif synset_id(row.get("synsetId", "")):
-        model = f"{synsets[0]}/{model}"
-    # "OfficeChair"; names with an underscore in front are sets of models
-    categories = [c for c in _parts(row, "category") if not c.startswith("_")]
-    in_words = [plain(re.sub(r"(?<=[a-z])(?=[A-Z])", " ", category)) for category in categories]
-    return model, Record(
-        names=tuple(name for name in [row.get("name", "")] if name not in ("", "*")),
-        synsets=tuple(dict.fromkeys(synsets)),
-        lemmas=tuple(lemma.replace("_", " ") for lemma in _parts(row, "wnlemmas")),
-        tags=tuple(dict.fromkeys([*in_words, *_parts(row, "tags")])),
-    )
-
-
-def _attribution(path: Path) -> Iterator[tuple[str, Record]]:
-    if not path.is_file():
-        return
+    Raises:  MetadataError: it is no JSON object of objects with a title.
+    """
     try:
         entries: Any = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
     except ValueError as error:
         raise MetadataError(f"{path}: not a JSON file ({error})") from None
     if not isinstance(entries, dict):
         raise MetadataError(f"{path}: expected an object of models, got {type(entries).__name__}")
     for model, entry in entries.items():
-        title = entry.get("title") if isinstance(entry, dict) else None
-        if not isinstance(title, str):
+        if not isinstance(entry, dict) or not isinstance(entry.get("title"), str):
             raise MetadataError(f'{path}: {model}: expected {{"title": ...}}, got {entry!r}')
-        yield model, Record(names=(title,))
+    return entries
 
 
-def _parts(row: dict[str, str], column: str) -> tuple[str, ...]:
-    return comma_separated(row.get(column, ""))
+def _table(path: Path, wrong: list[str]) -> Iterator[tuple[str, Record]]:
+    """Rows of a table, if it is one of models. wrong: takes synsets that are no ids, and where."""
+    columns = columns_of(path)
+    column = next((name for name in ("fullId", "modelId") if name in columns), None)
+    for row in read_rows(path) if column else ():
+        model = row.text(column or "")
+        if not model:
+            raise MetadataError(f"{row.place}: expected a {column} in each row, got none")
+        synsets = []
+        for name in ("synsetId", "subSynsetId", "wnsynset"):
+            for text in row.parts(name):
+                found = synset_id(text)
+                synsets += [found] if found else []
+                wrong += [] if found else [f"line {row.line}: {name} {text!r}"]
+        keys = model_ids(model) if column == "fullId" else (model,)
+        if column == "modelId" and synset_id(row.text("synsetId")):
+            keys = (f"{synsets[0]}/{model}",)
+        record = _record(row, synsets)
+        yield from ((key, record) for key in keys)
+
+
+def _record(row: Row, synsets: list[str]) -> Record:
+    # "OfficeChair"; names with an underscore in front are sets of models
+    categories = [c for c in row.parts("category") if not c.startswith("_")]
+    in_words = [plain(re.sub(r"(?<=[a-z])(?=[A-Z])", " ", category)) for category in categories]
+    return Record(
+        names=tuple(name for name in [row.text("name")] if name not in ("", "*")),
+        synsets=tuple(dict.fromkeys(synsets)),
+        lemmas=tuple(lemma.replace("_", " ") for lemma in row.parts("wnlemmas")),
+        tags=tuple(dict.fromkeys([*in_words, *row.parts("tags")])),
+    )

@@ -12,15 +12,15 @@ a force in newtons is from memory, and the reader can be told that it is kilogra
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from keypointnet.shapenet.materials import ModelError
 from keypointnet.shapenet.parts import Part
+from keypointnet.shapenet.tables import model_ids, read_rows
+from keypointnet.shapenet.words import comma_separated
 
 METADATA_FILE, MATERIALS_FILE = "metadata.csv", "materials.csv"
 KG_PER_UNIT = {"N": 1 / 9.80665, "kg": 1.0}
@@ -54,25 +54,23 @@ def read_attributes(table: Path, model_id: str, weight_unit: str = "N") -> Attri
              weight_unit: of the column weight, "N" or "kg".
     Returns: None if the table has no such row. The material is the row's own (column material or
              materials), else the usual ones of its category.
-    Raises:  ModelError, naming the table and the line: unreadable, no column fullId, or a number
-             that is none.
+    Raises:  MetadataError (a ModelError), naming the table and the line: unreadable, no column
+             fullId, or a number that is none.
     """
     if weight_unit not in KG_PER_UNIT:
         raise ValueError(f"read_attributes: weight_unit is {weight_unit!r}, expected N or kg")
     wanted = model_id.rsplit("/", 1)[-1]
-    for line, row in _rows(table, "fullId"):
-        if wanted not in (row["fullId"], row["fullId"].partition(".")[2]):
+    for row in read_rows(table, "fullId"):
+        if wanted not in model_ids(row.text("fullId")):
             continue
-        place = f"{table}, line {line}"
-        weight = _numbers(row, "weight", 1, place)
-        dims = _numbers(row, "aligned.dims", 3, place)
-        category = row.get("category") or ""
-        material = row.get("material") or row.get("materials") or ""
+        weight = row.numbers("weight", 1)
+        dims = row.numbers("aligned.dims", 3)
+        material = row.text("material") or row.text("materials")
         return Attributes(
-            category,
+            ",".join(row.parts("category")),
             (dims[0], dims[1], dims[2]) if dims else None,
             weight[0] * KG_PER_UNIT[weight_unit] if weight else None,
-            material or usual_materials(table.parent / MATERIALS_FILE, category),
+            material or _usual(table.parent / MATERIALS_FILE, row.parts("category")),
         )
     return None
 
@@ -82,17 +80,22 @@ def usual_materials(table: Path, category: str) -> str:
 
     Args:    category: of metadata.csv: one name, or several with commas, of which the first that
              the table has is taken.
-    Raises:  ModelError: the table cannot be read, or has a ratio that is no number.
+    Raises:  MetadataError: the table cannot be read, or has a ratio that is no number.
     """
-    if not table.is_file() or not category:
+    return _usual(table, comma_separated(category))
+
+
+def _usual(table: Path, categories: Sequence[str]) -> str:
+    if not table.is_file() or not categories:
         return ""
     ratios: dict[str, list[tuple[float, str]]] = {}
-    for line, row in _rows(table, "Category", "Material", "Ratio"):
-        ratio = _numbers(row, "Ratio", 1, f"{table}, line {line}")
+    for row in read_rows(table, "Category", "Material", "Ratio"):
+        ratio = row.numbers("Ratio", 1)
         if ratio:
-            ratios.setdefault(row["Category"], []).append((ratio[0], row["Material"]))
-    for name in category.split(","):
-        found = sorted(ratios.get(name.strip(), []), key=lambda pair: (-pair[0], pair[1]))
+            of_category = ratios.setdefault(row.text("Category"), [])
+            of_category.append((ratio[0], row.text("Material")))
+    for name in categories:
+        found = sorted(ratios.get(name, []), key=lambda pair: (-pair[0], pair[1]))
         if found:
             total = sum(ratio for ratio, _ in found) or 1.0
             return ", ".join(f"{material} {100 * r / total:.0f} %" for r, material in found)
@@ -121,33 +124,3 @@ def apply_attributes(root: Part, attributes: Attributes) -> None:
     if (np.abs(found * scale - told) > _WRONG_SHAPE * told[-1]).any():
         sides = " x ".join(f"{side:.3g}" for side in attributes.dims_cm)
         root.notes.append(f"metadata: {sides} cm is another shape than the model's")
-
-
-def _rows(table: Path, *required: str) -> Iterator[tuple[int, dict[str, str]]]:
-    """Line numbers and rows of a table."""
-    try:
-        with table.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file)
-            missing = [name for name in required if name not in (reader.fieldnames or ())]
-            if missing:
-                raise ModelError(f"{table}: it has no column {missing[0]}")
-            for row in reader:
-                yield reader.line_num, {key: value or "" for key, value in row.items() if key}
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        reason = error.strerror if isinstance(error, OSError) else error
-        raise ModelError(f"{table}: cannot be read ({reason})") from error
-
-
-def _numbers(row: dict[str, str], column: str, count: int, place: str) -> list[float]:
-    """So many numbers of a column, split by commas; none where it is empty."""
-    text = row.get(column, "").replace("\\,", ",").strip()
-    if not text:
-        return []
-    try:
-        values = [float(word) for word in text.split(",")]
-    except ValueError:
-        values = []
-    if len(values) != count or not np.isfinite(values).all() or min(values) < 0:
-        noun = "numbers" if count > 1 else "number"
-        raise ModelError(f"{place}: expected {count} {noun} in {column}, found {text!r}")
-    return values
