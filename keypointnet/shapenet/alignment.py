@@ -161,8 +161,8 @@ def align_models(
 ) -> CollectionAlignment:
     """Reads and aligns models; one that cannot be read is left out, with the reason.
 
-    Args:    fixed: id → rotation.  taxonomy: id → its categories from the root down; None: the
-             folders in the id ("synset/model" is of the category "synset").
+    Args:    fixed: id → rotation.  taxonomy: id → its categories from the root down, see
+             `category_paths`; None: the folders in the id.
              framed: of "azimuth" without fixed models: turn all so that the plane in which most are
              mirrored is x = 0, see `alignment_frame`.
              on_model: told the id of each model about to be read.  The rest: `align_samples`.

@@ -2,13 +2,17 @@
 
 OUT/transforms.json                       rotations and confidences, and what was left out
 OUT/models/<id>/models/…, images/         the models, turned, in ShapeNetCore's v2 layout
+OUT/models/                               and what lay beside them, see `companions`
 OUT/page.html, OUT/pictures/              each model as given and as aligned, surest first
+OUT/.unfinished/                          all of it, until it is complete
 """
 
 from __future__ import annotations
 
 import html
-from collections.abc import Callable, Sequence
+import os
+import shutil
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -19,14 +23,13 @@ from keypointnet.drawing import BACKGROUND, save_picture
 from keypointnet.files import write_json, write_whole
 from keypointnet.shapenet.alignment import CollectionAlignment
 from keypointnet.shapenet.alignment_shapes import SurfaceSample
-from keypointnet.shapenet.models import (
-    Model,
-    ModelRef,
-    load_model,
-    normalise_model,
-)
-from keypointnet.shapenet.writing import write_shapenet_model
+from keypointnet.shapenet.companions import Companions
+from keypointnet.shapenet.models import Model, ModelRef, load_model, normalise_model
+from keypointnet.shapenet.writing import collection_layout, write_model
 
+MODELS, PICTURES, PAGE, TRANSFORMS = "models", "pictures", "page.html", "transforms.json"
+UNFINISHED = ".unfinished"
+CONVENTION = "X_aligned = rotation X; X as the reader gives it: +Y up, box centred"
 PICTURE_PX = 128
 VIEW_ELEVATION_RAD = np.deg2rad(25.0)
 VIEW_AZIMUTH_RAD = np.deg2rad(35.0)
@@ -81,28 +84,100 @@ def splat(sample: SurfaceSample, R: np.ndarray, size: int = PICTURE_PX) -> np.nd
     return picture
 
 
+def prepare_output(out: Path) -> None:
+    """Makes the folder of an alignment, or removes from it what a stopped one left.
+
+    Raises:  ValueError: it holds an alignment, or something else.  OSError: it cannot be made.
+    """
+    if out.is_dir():
+        names = {path.name for path in out.iterdir()}
+        if TRANSFORMS in names:
+            raise ValueError(f"{out}: holds a finished alignment; name another folder or remove it")
+        if UNFINISHED in names and names <= {UNFINISHED, MODELS, PICTURES, PAGE}:
+            _clear(out)
+            names.clear()
+    if out.exists() and (not out.is_dir() or names):
+        raise ValueError(f"{out}: expected a new or empty folder; name another")
+    out.mkdir(parents=True, exist_ok=True)
+
+
+def _clear(out: Path) -> None:
+    """Removes what belongs to an unfinished alignment; last, what tells that it is one."""
+    for name in (MODELS, PICTURES, PAGE, UNFINISHED):
+        path = out / name
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
+
+
 def write_alignment(
     found: CollectionAlignment,
     refs: Sequence[ModelRef],
     out: Path,
     *,
     settings: dict[str, Any],
+    companions: Companions | None = None,
     on_model: Callable[[str], object] = lambda model_id: None,
 ) -> None:
-    """Writes everything; transforms.json last, so that it is there only when all the rest is.
+    """Writes everything, or nothing: if it is stopped, what was written is removed.
 
-    Args:    refs: those that were aligned, and perhaps more.  settings: kept in transforms.json.
+    Where even that is not possible, the next alignment into the folder does it. transforms.json is
+    put into place last, so that it is there only when all the rest is.
+
+    Args:    refs: those that were aligned, and perhaps more.  out: see `prepare_output`.
+             settings: kept in transforms.json.  companions: go with the models.
     Raises:  ModelError: a model can no longer be read.  OSError: out cannot be written.
+             ValueError: what `prepare_output` and `writing.collection_layout` refuse.
     """
+    layout = collection_layout(found.ids)
+    prepare_output(out)
+    part = out / UNFINISHED
+    part.mkdir()
+    try:
+        order = np.argsort(-found.alignment.confidence, kind="stable").tolist()
+        entries = _write_models(found, refs, order, layout, part, on_model)
+        if companions is not None:
+            companions.write(part / MODELS, found.ids)
+        write_whole(part / PAGE, page(found, order).encode())
+        write_json(
+            part / TRANSFORMS,
+            {
+                "convention": CONVENTION,
+                "settings": settings,
+                "held": [found.ids[k] for k in found.alignment.held],
+                "energy": found.alignment.energy,
+                "energies_of_restarts": list(found.alignment.energies),
+                "models": entries,
+                "left_out": dict(found.left_out),
+            },
+        )
+        for name in (MODELS, PICTURES, PAGE, TRANSFORMS):
+            os.replace(part / name, out / name)
+    except BaseException:
+        if not (out / TRANSFORMS).exists():
+            _clear(out)
+        raise
+    part.rmdir()
+
+
+def _write_models(
+    found: CollectionAlignment,
+    refs: Sequence[ModelRef],
+    order: Sequence[int],
+    layout: Mapping[str, Path],
+    out: Path,
+    on_model: Callable[[str], object],
+) -> dict[str, Any]:
+    """Writes models and pictures in this order. Returns: what transforms.json has of each."""
     ref_of = {ref.id: ref for ref in refs}
     alignment = found.alignment
     entries: dict[str, Any] = {}
-    order = np.argsort(-alignment.confidence, kind="stable").tolist()
     for rank, k in enumerate(order):
         model_id = found.ids[k]
         on_model(model_id)
         turned, T_model2aligned = turn_model(load_model(ref_of[model_id]), alignment.R[k])
-        write_shapenet_model(turned, out / "models" / model_id)
+        write_model(turned, out / MODELS / layout[model_id])
         as_given, as_aligned = (splat(found.samples[k], R) for R in (np.eye(3), alignment.R[k]))
         save_picture(picture_path(out, rank), np.concatenate([as_given, as_aligned], axis=1))
         entries[model_id] = {
@@ -111,24 +186,12 @@ def write_alignment(
             "rotation": np.round(alignment.R[k], 7).tolist(),
             "T_model2aligned": np.round(T_model2aligned, 7).tolist(),
         }
-    write_whole(out / "page.html", page(found, order).encode())
-    write_json(
-        out / "transforms.json",
-        {
-            "convention": "X_aligned = rotation X; X as the reader gives it: +Y up, box centred",
-            "settings": settings,
-            "held": [found.ids[k] for k in alignment.held],
-            "energy": alignment.energy,
-            "energies_of_restarts": list(alignment.energies),
-            "models": entries,
-            "left_out": dict(found.left_out),
-        },
-    )
+    return entries
 
 
 def picture_path(out: Path, rank: int) -> Path:
     """Where the picture of the rank-th surest model lies."""
-    return out / "pictures" / f"{rank:05d}.png"
+    return out / PICTURES / f"{rank:05d}.png"
 
 
 def page(found: CollectionAlignment, order: Sequence[int]) -> str:

@@ -14,17 +14,20 @@ from pathlib import Path
 from typing import Any
 
 from keypointnet.config import StoreConfig, load_config
+from keypointnet.files import write_whole
 from keypointnet.reporting import evaluate_checkpoints
 from keypointnet.shapenet.alignment import align_models
-from keypointnet.shapenet.alignment_files import turn_model, write_alignment
+from keypointnet.shapenet.alignment_files import MODELS, TRANSFORMS, turn_model, write_alignment
 from keypointnet.shapenet.bench_alignment import random_turns
+from keypointnet.shapenet.catalogue import open_catalogue
+from keypointnet.shapenet.companions import SPLIT_FILE, find_companions
 from keypointnet.shapenet.models import find_models, load_model
-from keypointnet.shapenet.writing import write_shapenet_model
+from keypointnet.shapenet.writing import collection_layout, write_model
 from keypointnet.training import Trainer
 from keypointnet.views.generate import RenderSettings, plan_jobs, prepare_store
 from keypointnet.views.pairs import open_models
 from keypointnet.views.sources import find_sources
-from keypointnet.views.storage import StorageError
+from keypointnet.views.storage import StorageError, read_split
 from keypointnet.views.workers import render_jobs
 
 SETTINGS = (
@@ -39,7 +42,9 @@ SETTINGS = (
 )
 """Of the training: minutes on two cores, far from what KeypointNet can do with hours."""
 
-_SPLIT = "split.json"
+MARKER = ".bench-training"
+"""A file that says that all which `training_figures` keeps in its folder is its own."""
+_KEPT = ("turned", "alignment", "views", "given", "aligned")
 
 
 def training_figures(
@@ -61,6 +66,10 @@ def training_figures(
     Returns: "given" and "aligned": mean_deg, median_deg, flips, …; "difference_deg" of the means.
     Raises:  ModelError, StorageError, TrainingError: what is wrong is named.
     """
+    if read_split(models_dir) is None:
+        raise StorageError(f"{models_dir}: has no split.json, so there are no held-out models")
+    if not out.exists() or not any(out.iterdir()):
+        write_whole(out / MARKER, b"tools/shapenet.py bench made this folder and may remove it\n")
     config = load_config(None, ["data.train=[{path: none}]", *SETTINGS, *overrides])
     aligned = turned_and_aligned(models_dir, out, seed)
     figures: dict[str, Any] = {}
@@ -84,28 +93,45 @@ def training_figures(
     return figures
 
 
+def forget_training(out: Path) -> None:
+    """Removes what `training_figures` has kept, so that it measures afresh.
+
+    Raises:  ValueError: the folder was there before it, and nothing is removed.
+    """
+    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
+        return
+    if not (out / MARKER).is_file():
+        raise ValueError(
+            f"{out}: expected a folder that bench made ({MARKER} in it says so), and leaves this "
+            "one alone; remove it, or name another --out"
+        )
+    for name in _KEPT:
+        if (out / name).is_dir():
+            shutil.rmtree(out / name)
+
+
 def turned_and_aligned(models_dir: Path, out: Path, seed: int) -> Path:
     """The models, turned at random and aligned again, with their split. Returns: their folder."""
-    done = out / "alignment" / "transforms.json"
+    done = out / "alignment" / TRANSFORMS
     if not done.exists():
         refs = find_models(models_dir)
+        layout = collection_layout(ref.id for ref in refs)
+        companions = find_companions(open_catalogue(models_dir))
         for ref, R in zip(refs, random_turns("azimuth", len(refs), seed), strict=True):
             turned, _ = turn_model(load_model(ref), R)
-            write_shapenet_model(turned, out / "turned" / ref.id)
+            write_model(turned, out / "turned" / layout[ref.id])
         turned_refs = find_models(out / "turned")
         found = align_models(turned_refs, "azimuth", seed=seed)
         settings = {"rotations": "azimuth", "seed": seed}
-        write_alignment(found, turned_refs, done.parent, settings=settings)
-    aligned = done.parent / "models"
-    shutil.copy(models_dir / _SPLIT, aligned / _SPLIT)
-    return aligned
+        write_alignment(found, turned_refs, done.parent, settings=settings, companions=companions)
+    return done.parent / MODELS
 
 
 def rendered(models: Path, store: Path, views: int, size: tuple[int, int], workers: int) -> Path:
     """A store of views of all models, with their split. Raises: StorageError: one that fails."""
     settings = RenderSettings(size=size, views=views)
     prepare_store(store, settings)
-    shutil.copy(models / _SPLIT, store / _SPLIT)
+    shutil.copy(models / SPLIT_FILE, store / SPLIT_FILE)
     jobs, _ = plan_jobs(find_sources(str(models)), store)
     for outcome in render_jobs(jobs, store, settings, max(1, min(workers, len(jobs)))):
         if outcome.error is not None:

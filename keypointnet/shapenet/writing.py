@@ -1,14 +1,62 @@
-"""Write a model in ShapeNetCore's v2 layout: models/model_normalized.obj, its .mtl, images/."""
+"""Write a model in ShapeNetCore's v2 layout: models/model_normalized.obj, its .mtl, images/.
+
+Such a folder is one model whatever else is in it. In a collection with the ids "a" and "a/b", "a"
+is therefore a file beside its folder, a.glb, which has its textures in it.
+"""
 
 from __future__ import annotations
 
 import os
-from pathlib import Path
+from collections.abc import Iterable
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
+import trimesh
 
-from keypointnet.shapenet.models import Model
+from keypointnet.files import write_whole
+from keypointnet.shapenet.models import V2_FILE, Model
+
+FILE_SUFFIX = ".glb"
+
+
+def collection_layout(ids: Iterable[str]) -> dict[str, Path]:
+    """Where the models of a collection lie below its folder, so that `find_models` finds these ids.
+
+    Returns: id → the path of its mesh: <id>/models/model_normalized.obj, or <id>.glb where other
+             models lie in the folder <id>.
+    Raises:  ValueError, naming the ids: they cannot all be found again.
+    """
+    ids = sorted(set(ids))
+    # folder -> a model in it
+    inside = {folder.as_posix(): name for name in ids for folder in PurePosixPath(name).parents}
+    layout = {}
+    for name in ids:
+        if hidden := [part for part in name.split("/") if part.startswith(".")]:
+            raise ValueError(
+                f"{name}: a model below {hidden[0]} would not be found: names that begin with a "
+                "dot are hidden; rename it"
+            )
+        file = name + FILE_SUFFIX
+        if name in inside and (file in inside or file in ids):
+            raise ValueError(
+                f"{name} lies beside its own folder ({inside[name]}), and must be written as "
+                f"{file}, which is the name of another model ({inside.get(file, file)}); rename "
+                "one of them"
+            )
+        layout[name] = Path(file) if name in inside else Path(name, *V2_FILE)
+    return layout
+
+
+def write_model(model: Model, path: Path) -> None:
+    """Write a model of a collection to a path of `collection_layout`; whole, or not at all."""
+    if path.suffix != FILE_SUFFIX:
+        write_shapenet_model(model, path.parents[1])
+        return
+    scene = trimesh.Scene()
+    for number, mesh in enumerate(model.meshes):
+        scene.add_geometry(mesh, geom_name=f"mesh{number}")
+    write_whole(path, scene.export(file_type="glb"))
 
 
 def write_shapenet_model(model: Model, folder: Path) -> Path:

@@ -4,8 +4,12 @@
     tools/shapenet.py align scans aligned/scans --rotations azimuth --fix chair7=90
     tools/shapenet.py align scans aligned/scans --fix chair7=+z,-y
 
-OUT gets transforms.json, models/ (the turned models in ShapeNetCore's v2 layout, with MODELS'
-split.json if there is one) and page.html, pictures of all of them, the surest first.
+OUT gets transforms.json, models/ (the turned models in ShapeNetCore's v2 layout, with what lies
+beside MODELS: attribution.json, split.json, tables, taxonomy.json) and page.html, pictures of them,
+the surest first. If it is stopped, nothing is left in OUT, or what the next run removes.
+
+Similar models are turned together first, category by category: those of taxonomy.json or of tables
+that tell the models' synsets, as `tree` shows them, else those of the folders.
 
 With --fix, all models are turned to agree with the fixed ones: ID=DEGREES turns that model about up
 (+Y, from +Z to +X), ID=UP,FRONT names the axes of its file that are its up and its front. Without,
@@ -17,7 +21,6 @@ KeypointNet wants it (--no-frame leaves that).
 from __future__ import annotations
 
 import argparse
-import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -26,9 +29,13 @@ import numpy as np
 from keypointnet.command_line import at_least_one
 from keypointnet.progress import progress_bar
 from keypointnet.shapenet.alignment import RESTARTS, align_models
-from keypointnet.shapenet.alignment_files import write_alignment
+from keypointnet.shapenet.alignment_files import prepare_output, write_alignment
 from keypointnet.shapenet.alignment_rotations import KINDS, azimuth_matrices
+from keypointnet.shapenet.catalogue import open_catalogue
+from keypointnet.shapenet.category_paths import category_paths, category_source
+from keypointnet.shapenet.companions import find_companions
 from keypointnet.shapenet.selection import find_selected, split_selection
+from keypointnet.shapenet.writing import collection_layout
 
 AXES = {
     f"{sign}{name}": value * np.eye(3)[number]
@@ -65,17 +72,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Aligns, writes, prints the surest and least sure."""
-    if args.out.exists() and (not args.out.is_dir() or any(args.out.iterdir())):
-        raise ValueError(f"{args.out}: expected a new or empty folder; name another")
     if args.seed < 0:
         raise ValueError(f"--seed: expected 0 or more, got {args.seed}")
-    refs = find_selected(args.models)
     fixed = read_fixed(args.fix)
+    refs = find_selected(args.models)
+    collection_layout(ref.id for ref in refs)  # what cannot be written is said before all the work
+    catalogue = open_catalogue(split_selection(str(args.models))[0])
+    paths, companions = category_paths(catalogue), find_companions(catalogue)
+    prepare_output(args.out)
+    for note in catalogue.notes:
+        print(note)
     with progress_bar(total=len(refs), desc="read", unit="model") as bar:
         found = align_models(
             refs,
             args.rotations,
             fixed=fixed,
+            taxonomy=paths,
             restarts=args.restarts,
             seed=args.seed,
             refined=not args.no_refine,
@@ -90,17 +102,23 @@ def run(args: argparse.Namespace) -> int:
         "seed": args.seed,
         "refined": not args.no_refine,
         "framed": not args.no_frame,
+        "categories": category_source(catalogue),
     }
     with progress_bar(total=len(found.ids), desc="write", unit="model") as bar:
-        write_alignment(found, refs, args.out, settings=settings, on_model=lambda _: bar.update())
-    split = split_selection(str(args.models))[0] / "split.json"
-    if split.is_file():
-        shutil.copy(split, args.out / "models" / split.name)
+        write_alignment(
+            found,
+            refs,
+            args.out,
+            settings=settings,
+            companions=companions,
+            on_model=lambda _: bar.update(),
+        )
     confidence = found.alignment.confidence
     order = np.argsort(confidence, kind="stable")
     print(f"{args.out}: {len(found.ids)} models aligned, {len(found.left_out)} left out")
     held = ", ".join(found.ids[k] for k in found.alignment.held)
     print(f"  aligned with {held}")
+    print(f"  categories: from {settings['categories']}")
     print(f"  confidence: median {np.median(confidence):.2f}; least sure:")
     for k in order[:5].tolist():
         print(f"    {confidence[k]:.2f}  {found.ids[k]}")

@@ -5,7 +5,8 @@
 
 MODELS is a folder with chairs50, seats, aeroplanes and cars, as tools/get_free_models.py makes them
 (README.md has its commands). OUT keeps the figures of each measurement as soon as it is done; those
-that it has are not measured again, so a run that was stopped goes on.
+that it has are not measured again, so a run that was stopped goes on. --again forgets them first,
+and what training has kept in the folder beside OUT; stopped, it goes on without --again.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from keypointnet.shapenet.bench_alignment import alignment_figures, time_curve
 from keypointnet.shapenet.bench_parts import parts_figures
 from keypointnet.shapenet.bench_search import free_categories, search_figures
 from keypointnet.shapenet.bench_symmetry import symmetry_figures
-from keypointnet.shapenet.bench_training import training_figures
+from keypointnet.shapenet.bench_training import forget_training, training_figures
 from keypointnet.views.storage import read_json
 
 MEASUREMENTS: dict[str, Callable[[argparse.Namespace], Any]] = {
@@ -35,10 +36,14 @@ MEASUREMENTS: dict[str, Callable[[argparse.Namespace], Any]] = {
         free_categories(args.models), index=args.out.with_suffix(".index"), workers=args.workers
     ),
     "training": lambda args: training_figures(
-        args.models / "chairs50", args.out.with_suffix(".training"), workers=args.workers
+        args.models / "chairs50", _training_folder(args), workers=args.workers
     ),
 }
 """Name → what is measured."""
+FORGET: dict[str, Callable[[argparse.Namespace], None]] = {
+    "training": lambda args: forget_training(_training_folder(args)),
+}
+"""Name → removes what a measurement has kept beside OUT."""
 NEEDED = {
     "alignment": ("chairs50", "aeroplanes"),
     "curve": ("chairs50",),
@@ -54,8 +59,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, default=Path("runs/shapenet/bench.json"),
                         help="JSON (runs/shapenet/bench.json)")  # fmt: skip
     parser.add_argument("--only", nargs="+", choices=MEASUREMENTS, help="and nothing else")
-    parser.add_argument("--again", action="store_true", help="what OUT has already, too (of "
-                        "training, remove OUT's folder for what it keeps)")  # fmt: skip
+    parser.add_argument("--again", action="store_true", help="what OUT has already, too: it is "
+                        "forgotten first")  # fmt: skip
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="of the alignment")
     parser.add_argument("--workers", type=int, default=1, help="that render, for search (1)")
 
@@ -74,8 +79,13 @@ def run(args: argparse.Namespace) -> int:
         raise ValueError(
             f"{args.models}: has no {', '.join(missing)}; tools/get_free_models.py makes them"
         )
+    if args.again:
+        for name in chosen:
+            FORGET.get(name, lambda args: None)(args)
+        figures = {name: value for name, value in figures.items() if name not in chosen}
+        write_json(args.out, figures)
     for name in chosen:
-        if args.again or name not in figures:
+        if name not in figures:
             print(f"{name} ...", flush=True)
             figures[name] = MEASUREMENTS[name](args)
             write_json(args.out, figures)
@@ -84,6 +94,10 @@ def run(args: argparse.Namespace) -> int:
         print("\n".join(f"  {line}" for line in lines_of(value)))
     print(f"wrote {args.out}")
     return 0
+
+
+def _training_folder(args: argparse.Namespace) -> Path:
+    return Path(args.out.with_suffix(".training"))
 
 
 def lines_of(value: Any) -> list[str]:

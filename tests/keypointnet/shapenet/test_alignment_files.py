@@ -10,6 +10,7 @@ import trimesh
 from PIL import Image
 
 from keypointnet.drawing import read_picture
+from keypointnet.shapenet import alignment_files
 from keypointnet.shapenet.alignment_files import splat, turn_model
 from keypointnet.shapenet.alignment_rotations import rotation_set
 from keypointnet.shapenet.alignment_shapes import SurfaceSample
@@ -109,6 +110,68 @@ def test_an_output_that_holds_something_is_refused(tmp_path: Path) -> None:
     Image.new("RGB", (1, 1)).save(tmp_path / "mine.png")
     with pytest.raises(ValueError, match="expected a new or empty folder"):
         run(str(tmp_path / "in"), str(tmp_path))
+    with pytest.raises(ValueError, match=r"mine\.png: expected a new or empty folder"):
+        run(str(tmp_path / "in"), str(tmp_path / "mine.png"))
+    (tmp_path / ".unfinished").mkdir()  # with what no alignment writes beside it
+    with pytest.raises(ValueError, match="expected a new or empty folder"):
+        run(str(tmp_path / "in"), str(tmp_path))
+    assert (tmp_path / ".unfinished").is_dir()
+
+
+def test_a_stopped_alignment_leaves_nothing_in_the_way(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_stairs(tmp_path / "in", [np.eye(3), R_TIP])
+    out = tmp_path / "out"
+    words = [str(tmp_path / "in"), str(out), "--restarts", "1", "--no-refine"]
+
+    def stopped(*paths: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(alignment_files, "page", stopped)  # when the models are written
+        with pytest.raises(KeyboardInterrupt):
+            run(*words)
+        assert list(out.iterdir()) == []
+        patch.setattr(alignment_files, "_clear", lambda folder: None)  # as when it is killed
+        with pytest.raises(KeyboardInterrupt):
+            run(*words)
+    left = out / ".unfinished" / "models"
+    assert len(find_models(left)) == 2
+    left.rename(out / "models")  # killed while the parts are put into place
+    (out / "models" / "old.txt").write_text("")
+    with monkeypatch.context() as patch:
+        patch.setattr(alignment_files.os, "replace", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            run(*words)
+        assert list(out.iterdir()) == []
+    assert run(*words) == 0
+    names = ["models", "page.html", "pictures", "transforms.json"]
+    assert sorted(path.name for path in out.iterdir()) == names
+    before = (out / "transforms.json").read_bytes()
+    with pytest.raises(ValueError, match=r"out: holds a finished alignment; name another folder"):
+        run(*words)
+    assert (out / "transforms.json").read_bytes() == before
+
+
+def test_models_inside_one_another_stay_apart(tmp_path: Path) -> None:
+    root = tmp_path / "in"
+    (root / "a").mkdir(parents=True)
+    stair(np.eye(3)).export(root / "a.ply")
+    stair(R_TIP).export(root / "a" / "b.ply")
+    out = tmp_path / "out"
+    words = ["--fix", "a=+y,-z", "--restarts", "1", "--no-refine"]
+    assert run(str(root), str(out), *words) == 0
+    written = json.loads((out / "transforms.json").read_text())["models"]
+    found = find_models(out / "models")
+    assert [ref.id for ref in found] == sorted(written) == ["a", "a/b"]
+    one, other = (points_of(load_model(ref)) for ref in found)
+    np.testing.assert_allclose(one.max(axis=0), other.max(axis=0), atol=1e-5)
+    np.testing.assert_allclose(sorted(one.mean(axis=0)), sorted(other.mean(axis=0)), atol=1e-5)
+    (root / "a.glb.ply").write_bytes((root / "a.ply").read_bytes())
+    with pytest.raises(ValueError, match=r"a lies beside its own folder \(a/b\).*rename one"):
+        run(str(root), str(tmp_path / "more"), *words)
+    assert not (tmp_path / "more").exists()
 
 
 def test_fixed_orientations_are_read() -> None:

@@ -5,10 +5,11 @@ import json
 import pytest
 
 from keypointnet.checkpoints import read_checkpoint
-from keypointnet.shapenet.bench_training import training_figures
+from keypointnet.shapenet.bench_training import MARKER, forget_training, training_figures
 from keypointnet.shapenet.commands import bench
 from keypointnet.shapenet.writing import write_shapenet_model
 from keypointnet.shapes import make_model
+from keypointnet.views.storage import StorageError
 
 
 def test_it_measures_what_is_not_known_yet(load_tool, tmp_path, monkeypatch, capsys):
@@ -40,6 +41,47 @@ def test_it_measures_what_is_not_known_yet(load_tool, tmp_path, monkeypatch, cap
         tool.main([*command, "--only", "third"])
 
 
+def test_again_forgets_what_training_kept(load_tool, tmp_path, monkeypatch):
+    kept = []
+
+    def measure(args):
+        folder = args.out.with_suffix(".training")
+        kept.append(sorted(path.name for path in folder.iterdir()))
+        if len(kept) == 2:
+            raise KeyboardInterrupt
+        return {"share": len(kept)}
+
+    monkeypatch.setitem(bench.MEASUREMENTS, "training", measure)
+    models, out = tmp_path / "models", tmp_path / "bench.json"
+    (models / "chairs50").mkdir(parents=True)
+    folder = tmp_path / "bench.training"
+    for name in ("alignment", "views", "mine"):
+        (folder / name).mkdir(parents=True)
+        (folder / name / "file").write_text("")
+    command = ["bench", str(models), "--out", str(out), "--only", "training"]
+    tool = load_tool("shapenet")
+    assert tool.main(command) == 0
+    with pytest.raises(SystemExit, match=r"bench\.training: expected a folder that bench made"):
+        tool.main([*command, "--again"])
+    assert (folder / "views" / "file").exists()
+    assert json.loads(out.read_text()) == {"training": {"share": 1}}
+    (folder / MARKER).write_text("")
+    with pytest.raises(SystemExit):
+        tool.main([*command, "--again"])
+    assert json.loads(out.read_text()) == {}  # so that it goes on without --again
+    assert tool.main(command) == 0
+    assert json.loads(out.read_text()) == {"training": {"share": 3}}
+    assert kept == [["alignment", "mine", "views"], [MARKER, "mine"], [MARKER, "mine"]]
+    forget_training(tmp_path / "nothing")
+
+
+def test_training_wants_held_out_models_before_all_the_work(tmp_path):
+    write_shapenet_model(make_model("chair", 0), tmp_path / "models/03001627/a")
+    with pytest.raises(StorageError, match=r"models: has no split\.json, so there are no held-out"):
+        training_figures(tmp_path / "models", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
 @pytest.mark.slow
 def test_models_turned_aligned_rendered_and_trained_on_twice(tmp_path):
     models, out = tmp_path / "models", tmp_path / "out"
@@ -62,7 +104,11 @@ def test_models_turned_aligned_rendered_and_trained_on_twice(tmp_path):
         assert json.loads((out / "views" / name / "split.json").read_text()) == split
     made = json.loads((out / "alignment/transforms.json").read_text())
     assert set(made["models"]) == set(ids)
+    assert json.loads((out / "alignment/models/split.json").read_text()) == split
 
     before = (out / "alignment/transforms.json").stat().st_mtime_ns
     assert training_figures(models, out, overrides=tiny, views=4) == figures
     assert (out / "alignment/transforms.json").stat().st_mtime_ns == before
+
+    forget_training(out)  # it made the folder itself
+    assert [path.name for path in out.iterdir()] == [MARKER]
