@@ -51,15 +51,19 @@ class Companions:
     described: tuple[Entry, ...] = ()
 
     def write(self, out: Path, ids: Collection[str]) -> None:
-        """Writes them beside a copy of some of the models.
+        """Writes them beside a copy of some of the models; those of folders without any, not.
 
         Args:    out: the copy's folder.  ids: of the models in it.
         """
         written, suffixes = set(ids), _suffixes(ids)
+        folders = _folders(written)
         for name, source in self.files.items():
-            write_whole(out / name, source.read_bytes())
+            if PurePosixPath(name).parent.as_posix() in folders:
+                write_whole(out / name, source.read_bytes())
         known = _suffixes(self.ids)
         for folder, entries in self.attributions.items():
+            if (folder or ".") not in folders:
+                continue
             kept = {}
             for key, entry in entries.items():
                 model = _joined(folder, key)

@@ -138,6 +138,11 @@ def test_the_command_aligns_by_the_taxonomy(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     core = trees.write_core(tmp_path / "core")
+    (core / CHAIR / "d" / "models" / "model_normalized.obj").write_text("nothing")
+    credits = {f"{CHAIR}/{name}": {"title": name, "licence": "CC0"} for name in "acd"}
+    credits[f"{TABLE}/t"] = {"title": "t", "licence": "CC0"}
+    (core / "attribution.json").write_text(json.dumps(credits))
+    (core / "split.json").write_text(json.dumps({"train": list(credits), "test": [f"{CHAIR}/b"]}))
     seen = {}
     real = align.align_models
 
@@ -153,5 +158,14 @@ def test_the_command_aligns_by_the_taxonomy(
     assert seen["taxonomy"] == category_paths(open_catalogue(core))
     written = json.loads((tmp_path / "out" / "transforms.json").read_text())
     assert written["settings"]["categories"] == "taxonomy.json"
-    assert sorted(written["models"]) == [f"{CHAIR}/{name}" for name in "abcd"]
+    assert sorted(written["models"]) == [f"{CHAIR}/{name}" for name in "abc"]
+    assert list(written["left_out"]) == [f"{CHAIR}/d"]
+    models = tmp_path / "out" / "models"
+    # what was selected and could be read
+    kept = [f"{CHAIR}/a", f"{CHAIR}/c"]
+    assert json.loads((models / "attribution.json").read_text()) == {k: credits[k] for k in kept}
+    split = json.loads((models / "split.json").read_text())
+    assert split == {"train": kept, "test": [f"{CHAIR}/b"]}
+    paths = category_paths(open_catalogue(models))
+    assert paths == {name: seen["taxonomy"][name] for name in written["models"]}
     assert "categories: from taxonomy.json" in capsys.readouterr().out

@@ -96,6 +96,13 @@ def test_each_collection_below_a_folder_keeps_its_own(tmp_path: Path) -> None:
         trees.write_models(root / name, [f"{CHAIR}/x", f"{CHAIR}/y"])
         write_json(root / name / "attribution.json", credit(f"{CHAIR}/x", f"{CHAIR}/y"))
         write_json(root / name / "split.json", {"train": [f"{CHAIR}/x"], "test": [f"{CHAIR}/y"]})
+        (root / name / "COPYING").write_text(name)
+    write_json(root / "two" / CHAIR / "attribution.json", credit("Sheet 1"))
+    assert copied(root, tmp_path / "part", f"two/{CHAIR}/x", f"two/{CHAIR}/y") == [
+        f"one/{CHAIR}/x", f"one/{CHAIR}/y",
+    ]  # fmt: skip
+    expected = ["one/COPYING", "one/attribution.json", "one/split.json"]
+    assert names_below(tmp_path / "part") == expected
     out = tmp_path / "out"
     copied(root, out, f"one/{CHAIR}/x")
     assert read_json(out / "one" / "attribution.json") == credit(f"{CHAIR}/y")
