@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import NoReturn
 
+from keypointnet.progress import closing_bars
+
 
 class Parser(argparse.ArgumentParser):
     """Shows the tool's docstring as help, and a wrong flag as one line, as any other error.
@@ -39,7 +41,8 @@ def errors_in_one_line(
     """
     users: tuple[type[Exception], ...] = (ValueError, OSError, *kinds)
     try:
-        yield
+        with closing_bars():
+            yield
     except users as error:
         full = resumes and isinstance(error, OSError) and error.errno == errno.ENOSPC
         hint = "; the last checkpoint is intact, make room and go on with --resume" if full else ""

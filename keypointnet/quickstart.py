@@ -26,6 +26,7 @@ from keypointnet.distributed import resolve_device
 from keypointnet.drawing import keypoint_sheet, save_picture
 from keypointnet.evaluation import Evaluation
 from keypointnet.files import write_json
+from keypointnet.listing import listed
 from keypointnet.pacing import affordable_steps, scale_schedule, seconds_per_step
 from keypointnet.progress import progress_bar
 from keypointnet.reporting import METRICS, align_columns, evaluate_checkpoints, results_document
@@ -223,7 +224,7 @@ def render(models: DemoModels, root: Path, size: tuple[int, int], workers: int |
     train, test = find_sources(models.train), find_sources(models.test)
     both = sorted({source.id for source in train} & {source.id for source in test})
     if both:
-        raise ValueError(f"models to train on and held-out ones share {', '.join(both[:5])}")
+        raise ValueError(f"models to train on and held-out ones share {listed(both, 5)}")
     settings = RenderSettings(size=size, views=models.views)
     prepare_store(root, settings)
     split = {"train": [s.id for s in train], "test": [s.id for s in test]}

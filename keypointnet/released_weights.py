@@ -22,6 +22,7 @@ from torch import Tensor
 
 from keypointnet.checkpoints import build_model
 from keypointnet.config import LossConfig, ModelConfig, TrainConfig
+from keypointnet.listing import listed
 from keypointnet.tensor_files import CheckpointError
 
 _SCOPE = re.compile(r"KeypointNetwork/(?P<orientation>OrientationNetwork/)?(?P<rest>.+)")
@@ -176,10 +177,7 @@ def convert_released(
         if name.endswith(_BATCHES):
             groups["model"][name] = torch.full_like(like, step)
     if problems:
-        more = f"; and {len(problems) - 5} more" if problems[5:] else ""
-        raise CheckpointError(
-            f"{source}: is no released KeypointNet: {'; '.join(problems[:5])}{more}"
-        )
+        raise CheckpointError(f"{source}: is no released KeypointNet: {listed(problems, 5, '; ')}")
     return {name: group for name, group in groups.items() if group}, step
 
 

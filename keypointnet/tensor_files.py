@@ -13,6 +13,8 @@ import safetensors.torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
+from keypointnet.listing import listed
+
 
 class CheckpointError(RuntimeError):
     """A checkpoint that cannot be written or read; the message names the file and the reason."""
@@ -82,6 +84,5 @@ def load_weights(model: nn.Module, weights: Mapping[str, Tensor], source: Path) 
             shapes = f"{tuple(value.shape)}, expected {tuple(expected[name].shape)}"
             problems.append(f"{name} has shape {shapes}")
     if problems:
-        more = f"; and {len(problems) - 3} more" if len(problems) > 3 else ""
-        raise CheckpointError(f"{source}: does not fit the model: {'; '.join(problems[:3])}{more}")
+        raise CheckpointError(f"{source}: does not fit the model: {listed(problems, 3, '; ')}")
     model.load_state_dict(dict(weights))

@@ -14,7 +14,13 @@ from dataclasses import dataclass, field
 import numpy as np
 from PIL import Image
 
-from keypointnet.shapenet.materials import GREY, MIN_ALPHA, ModelError, shrink_image
+from keypointnet.shapenet.materials import (
+    GREY,
+    MIN_ALPHA,
+    EmptyModelError,
+    ModelError,
+    shrink_image,
+)
 from keypointnet.shapenet.polygons import triangulate_all
 from keypointnet.shapenet.surfaces import UNTEXTURED, Soup
 
@@ -77,8 +83,11 @@ def read_ac3d(
     Args:    text: the file.  find_texture: picture of a texture's name, or None.
              drop: True for the names of objects to leave out, with all that is below them.
     Returns: the soup, not normalised.
-    Raises:  ModelError: not AC3D, cut short, a number or index that is none, or no faces.
+    Raises:  ModelError: not AC3D, cut short, or a number or index that is none.
+             EmptyModelError: an empty file, or no faces.
     """
+    if not text.strip():
+        raise EmptyModelError("the file is empty")
     lines = iter(text.replace("\r", "").split("\n"))
     header = next(lines, "")
     if not header.startswith("AC3D"):
@@ -94,7 +103,7 @@ def read_ac3d(
         raise ModelError(f"damaged near line {reader.line_number}: {error}") from error
     faces = reader.faces
     if not faces.corners:
-        raise ModelError("no faces")
+        raise EmptyModelError("no faces")
     return Soup(
         np.concatenate(faces.corners),
         np.concatenate(faces.rgba),

@@ -33,7 +33,7 @@ from keypointnet.shapenet.alignment_inference import (
 from keypointnet.shapenet.alignment_refine import refine
 from keypointnet.shapenet.alignment_rotations import RotationSet, angle_deg, rotation_set
 from keypointnet.shapenet.alignment_shapes import SurfaceSample, place, sample_surface
-from keypointnet.shapenet.models import ModelError, ModelRef, load_model
+from keypointnet.shapenet.models import ModelError, ModelRef, folders_of, load_model
 
 RESTARTS = 8
 NEAR_DEG = 16.0
@@ -191,7 +191,7 @@ def align_models(
     if not ids:
         reasons = "; ".join(list(left_out.values())[:3])
         raise ModelError(f"align_models: none of {len(refs)} models can be read: {reasons}")
-    paths = [taxonomy.get(i, ()) if taxonomy is not None else i.split("/")[:-1] for i in ids]
+    paths = [taxonomy.get(i, ()) if taxonomy is not None else folders_of(i) for i in ids]
     place_of = {model_id: k for k, model_id in enumerate(ids)}
     alignment = align_samples(
         samples,

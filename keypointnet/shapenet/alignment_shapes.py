@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
-from keypointnet.shapenet.models import Model, ModelError
+from keypointnet.shapenet.models import EmptyModelError, Model
 
 N_POINTS = 8192
 GRID = 20
@@ -43,7 +43,7 @@ def sample_surface(model: Model, seed: int, n_points: int = N_POINTS) -> Surface
     """Points drawn evenly over the area of a model's faces, with the faces' normals.
 
     Args:    model: as read; any frame.  seed: the same seed, the same points.
-    Raises:  ModelError: the model has no area; or ValueError: n_points is not positive.
+    Raises:  EmptyModelError: the model has no area; or ValueError: n_points is not positive.
     """
     if n_points < 1:
         raise ValueError(f"sample_surface: expected n_points > 0, got {n_points}")
@@ -51,7 +51,7 @@ def sample_surface(model: Model, seed: int, n_points: int = N_POINTS) -> Surface
     crosses = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
     double_area = np.linalg.norm(crosses, axis=1)
     if not double_area.sum() > 0:
-        raise ModelError(f"model {model.id}: sample_surface: its faces have no area")
+        raise EmptyModelError(f"model {model.id}: sample_surface: its faces have no area")
     rng = np.random.default_rng(seed)
     upto = np.cumsum(double_area) / double_area.sum()
     face = np.searchsorted(upto, rng.random(n_points), side="right").clip(0, len(corners) - 1)

@@ -11,6 +11,7 @@ import numpy as np
 
 from keypointnet.shapenet.model_views import ModelViews, cameras_at, rendered_views
 from keypointnet.shapenet.models import Model, ModelError, ModelRef, find_models, load_model
+from keypointnet.shapenet.near_duplicates import near_duplicates, shape_signature
 from keypointnet.shapenet.picture_search import (
     ObjectPicture,
     PictureSettings,
@@ -20,7 +21,6 @@ from keypointnet.shapenet.query_pictures import cut_out, off_ground
 from keypointnet.shapenet.search import picture_table, shape_table
 from keypointnet.shapenet.shape_descriptor import DescriptorSettings, describe_shape
 from keypointnet.shapenet.shape_index import Table
-from keypointnet.shapenet.splits import near_duplicates, shape_signature
 from keypointnet.shapenet.surfaces import normalise_points
 from keypointnet.views.backgrounds import made_up_background
 from keypointnet.views.lights import random_lights

@@ -15,7 +15,7 @@ from functools import cached_property
 from pathlib import Path
 
 from keypointnet.shapenet.metadata import Record, read_metadata, record_of
-from keypointnet.shapenet.models import ModelRef, find_models
+from keypointnet.shapenet.models import ModelRef, find_models, folders_of
 from keypointnet.shapenet.taxonomy import (
     TAXONOMY_FILE,
     Taxonomy,
@@ -129,7 +129,7 @@ def _holders(root: Path, refs: Sequence[ModelRef]) -> list[Path]:
     """Where what is known about models lies: in the root, and beside the folders of synsets."""
     here = root.resolve()
     holders = [here] if here.is_dir() else []
-    for folders in dict.fromkeys(tuple(ref.id.split("/")[:-1]) for ref in refs):
+    for folders in dict.fromkeys(folders_of(ref.id) for ref in refs):
         # never above the root: a folder there may be named by a date
         below = [here.joinpath(*folders[:n]) for n in range(len(folders), -1, -1)]
         synsets = [path for path in below if re.fullmatch(r"\d{8}", path.name)]

@@ -1,29 +1,35 @@
 """What is wrong with a collection of models, before a night of training on it.
 
-Nothing here stops at a bad model: it is reported and the rest is looked at.
+Nothing here stops at a bad model: it is reported and the rest is looked at. Memory holds a model
+or two, whatever the collection's size: what models are compared by lies in a temporary file.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from keypointnet.files import file_sha256
+from keypointnet.listing import listed
 from keypointnet.progress import progress_bar
-from keypointnet.shapenet.collection_frame import find_turned
+from keypointnet.shapenet.collection_frame import MIN_MODELS, Turned, find_turned
 from keypointnet.shapenet.mesh_faults import find_mesh_faults
 from keypointnet.shapenet.models import (
+    EmptyModelError,
     ModelError,
     ModelRef,
+    folders_of,
     model_of_soup,
     read_soup,
 )
+from keypointnet.shapenet.near_duplicates import near_duplicates, shape_signature
 from keypointnet.shapenet.selection import find_selected
-from keypointnet.shapenet.splits import near_duplicates, shape_signature
+from keypointnet.shapenet.signature_file import SignatureFile
 from keypointnet.shapenet.surfaces import Soup, clean_faces, normalise_points
 
 KINDS: dict[str, str] = {
@@ -34,9 +40,10 @@ KINDS: dict[str, str] = {
     "not-centred": "the bounding box is not centred at the origin",
     "duplicate": "the same file as another model's",
     "near-duplicate": "the same shape as another model's, whatever its colours and meshing",
-    "not-aligned": "it lies otherwise than the others: another up axis or a quarter turn",
+    "not-aligned": "it lies otherwise than its class: another up axis or a quarter turn",
 }
-EMPTY = ("the file is empty", "no faces", "no area", "no extent")
+TURNED = "\0turned"
+"""After an id, which has no such character: the model as the others of its class lie."""
 
 MAX_NON_MANIFOLD = 0.05
 MAX_INCONSISTENT = 0.05
@@ -57,10 +64,15 @@ class Finding:
 
 @dataclass(frozen=True)
 class CheckReport:
-    """What `check_collection` found, by model; models: how many there were, readable or not."""
+    """What `check_collection` found, by model.
+
+    models: how many there were, readable or not.
+    small:  classes of so few readable models that nobody can say which of them lies right.
+    """
 
     models: int
     findings: list[Finding]
+    small: list[str] = field(default_factory=list)
 
     def count(self) -> dict[str, int]:
         """Models with a finding of each kind, in the order of KINDS, those without left out."""
@@ -71,8 +83,12 @@ class CheckReport:
 def check_collection(root: Path, ignored: Collection[str] = ()) -> CheckReport:
     """Look for what is wrong with the models below a folder.
 
+    How a model lies is compared inside its class, which is its folder (`models.folders_of`); copies
+    are looked for in all of them.
+
     Args:    root: a collection, or TREE::SELECTION of one.  ignored: kinds that are not looked for.
     Raises:  ModelError: there is no model below root.  ValueError: an unknown kind.
+             OSError: no room for the temporary file, 49 kB a model.
     """
     unknown = sorted(set(ignored) - set(KINDS))
     if unknown:
@@ -81,28 +97,51 @@ def check_collection(root: Path, ignored: Collection[str] = ()) -> CheckReport:
         )
     refs = find_selected(root)
     findings: list[Finding] = []
-    signatures: dict[str, np.ndarray] = {}
-    for ref in progress_bar(refs, desc="check", unit="model"):
-        try:
-            soup, notes = read_soup(ref)
-            model = model_of_soup(ref, soup, notes)
-        except ModelError as error:
-            kind = "empty" if any(words in str(error) for words in EMPTY) else "unreadable"
-            findings.append(Finding(ref.id, kind, str(error)))
-            continue
-        signatures[ref.id] = shape_signature(model)
-        findings += [Finding(ref.id, kind, text) for kind, text in _mesh_findings(soup)]
-    turned = find_turned(signatures)
-    findings += [Finding(name, "not-aligned", str(turn)) for name, turn in turned.items()]
-    # A copy is one however it lies.
-    laid = {
-        name: points @ turned[name].matrix.T.astype(np.float32) if name in turned else points
-        for name, points in signatures.items()
-    }
-    findings += _duplicates([ref for ref in refs if ref.id in signatures], laid)
+    classes: dict[tuple[str, ...], list[str]] = defaultdict(list)
+    with SignatureFile() as signatures:
+        for ref in _watched(refs, "read"):
+            members = classes[folders_of(ref.id)]
+            try:
+                soup, notes = read_soup(ref)
+                model = model_of_soup(ref, soup, notes)
+            except ModelError as error:
+                kind = "empty" if isinstance(error, EmptyModelError) else "unreadable"
+                findings.append(Finding(ref.id, kind, str(error)))
+                continue
+            signatures.add(ref.id, shape_signature(model))
+            members.append(ref.id)
+            findings += [Finding(ref.id, kind, text) for kind, text in _mesh_findings(soup)]
+        for name, turn in _turned(signatures, list(classes.values())).items():
+            findings.append(Finding(name, "not-aligned", str(turn)))
+            # A copy is one however it lies: in its own class, or in another one.
+            signatures.add(name + TURNED, signatures[name] @ turn.matrix.T.astype(np.float32))
+        findings += _duplicates([ref for ref in refs if ref.id in signatures], signatures)
     order = {kind: k for k, kind in enumerate(KINDS)}
     kept = [finding for finding in findings if finding.kind not in ignored]
-    return CheckReport(len(refs), sorted(kept, key=lambda f: (f.model, order[f.kind])))
+    return CheckReport(
+        len(refs),
+        sorted(kept, key=lambda f: (f.model, order[f.kind])),
+        ["/".join(at) or str(root) for at, ids in sorted(classes.items()) if len(ids) < MIN_MODELS],
+    )
+
+
+def _watched(items: Sequence[Any], stage: str) -> Iterable[Any]:
+    return progress_bar(items, desc=stage, unit="model")
+
+
+def _turned(signatures: SignatureFile, classes: Sequence[list[str]]) -> dict[str, Turned]:
+    """Of `find_turned`, in each class; one bar for all of them."""
+    turned: dict[str, Turned] = {}
+    with progress_bar(total=sum(map(len, classes)), desc="orientation", unit="model") as bar:
+
+        def counted(items: Sequence[Any], stage: str) -> Iterable[Any]:
+            for item in items:
+                yield item
+                bar.update()
+
+        for ids in classes:
+            turned |= find_turned(signatures, ids, counted)
+    return turned
 
 
 def _mesh_findings(soup: Soup) -> Iterable[tuple[str, str]]:
@@ -130,24 +169,21 @@ def _mesh_findings(soup: Soup) -> Iterable[tuple[str, str]]:
         yield "flipped", f"closed pieces with {faults.inside_out:.0%} of the area are inside out"
 
 
-def _duplicates(refs: list[ModelRef], signatures: dict[str, np.ndarray]) -> list[Finding]:
+def _duplicates(refs: list[ModelRef], signatures: SignatureFile) -> list[Finding]:
     """Duplicates and near-duplicates: every model of a group names another one of it."""
-    by_hash = defaultdict(list)
-    for ref in refs:
-        by_hash[file_sha256(ref.path)].append(ref.id)
-    same = {name: group for group in by_hash.values() for name in group}
+    sha256 = {ref.id: file_sha256(ref.path) for ref in _watched(refs, "files")}
+    same = defaultdict(list)
+    for name, value in sha256.items():
+        same[value].append(name)
+    families = {name: sha256[name.removesuffix(TURNED)] for name in signatures}
     findings = []
-    for group in near_duplicates(signatures):
+    for together in near_duplicates(signatures, families=families, watch=_watched):
+        group = [name for name in together if not name.endswith(TURNED)]
         for name in group:
-            copies = [other for other in same[name] if other != name]
-            alike = [other for other in group if other not in same[name]]
+            copies = [other for other in same[sha256[name]] if other != name]
+            alike = [other for other in group if sha256[other] != sha256[name]]
             if copies:
-                findings.append(Finding(name, "duplicate", f"the same file as {_some(copies)}"))
+                findings.append(Finding(name, "duplicate", f"the same file as {listed(copies)}"))
             if alike:
-                findings.append(Finding(name, "near-duplicate", f"as good as {_some(alike)}"))
+                findings.append(Finding(name, "near-duplicate", f"as good as {listed(alike)}"))
     return findings
-
-
-def _some(names: list[str]) -> str:
-    rest = f" and {len(names) - 3} more" if len(names) > 3 else ""
-    return ", ".join(names[:3]) + rest

@@ -1,22 +1,26 @@
-"""Which models of a collection lie otherwise than the rest: up axes and quarter turns.
+"""Which models of a class lie otherwise than the rest: up axes and quarter turns.
 
-A model is compared with the collection's most typical ones in each of the 24 ways that a box can
+A model is compared with the class's most typical ones in each of the 24 ways that a box can
 lie on the axes, by the mean distance between the surfaces, both ways. Lengths are those of the
 object frame, longest side 2.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from scipy import ndimage
 from scipy.spatial.transform import Rotation
 
+from keypointnet.progress import Watch, unwatched
+
 CELLS, HALF_SIDE = 40, 1.1
 CAP = 0.4
 POINTS = 300
+REFERENCES = 100
+"""Of more models so many, spread over the ids, say which are typical, and only theirs are held."""
 TYPICAL = 25
 """Models that the others are compared with."""
 NEIGHBOURS = 5
@@ -54,25 +58,32 @@ class Turned:
         )
 
 
-def find_turned(signatures: Mapping[str, np.ndarray]) -> dict[str, Turned]:
-    """Models of a collection that a turn of the axes would fit to the others much better.
+def find_turned(
+    signatures: Mapping[str, np.ndarray],
+    ids: Iterable[str] | None = None,
+    watch: Watch = unwatched,
+) -> dict[str, Turned]:
+    """Models of a class that a turn of the axes would fit to the others much better.
 
     Args:    signatures: id → (n, 3) surface points of models in the object frame, in random order
-             (`splits.shape_signature`).
+             (`near_duplicates.shape_signature`); may read each when it is asked for.
+             ids: of the class; all of them by default.  watch: shows progress.
     Returns: by id; empty for fewer than MIN_MODELS models.
     """
-    if len(signatures) < MIN_MODELS:
+    names = sorted(signatures if ids is None else ids)
+    if len(names) < MIN_MODELS:
         return {}
-    shapes = {name: _Shape(points) for name, points in signatures.items()}
-    names = sorted(shapes)
-    # Typical is what is near to the others as they lie; columns enough to say so.
-    columns = names[:: max(len(names) // 100, 1)]
-    near = np.array([[_distances(shapes[a], shapes[b], 1)[0] for b in columns] for a in names])
-    typical = [names[k] for k in np.argsort(np.median(near, axis=1), kind="stable")[:TYPICAL]]
+    references = names[:: -(-len(names) // REFERENCES)]
+    shapes = {name: _Shape(signatures[name]) for name in references}
+    # Typical is what is near to the others as they lie.
+    near = [[_distances(a, b, 1)[0] for b in shapes.values()] for a in shapes.values()]
+    order = np.argsort(np.median(near, axis=1), kind="stable")[:TYPICAL]
+    typical = {references[k]: shapes[references[k]] for k in order.tolist()}
     turned = {}
-    for name in names:
-        others = [shapes[other] for other in typical if other != name]
-        distances = np.stack([_distances(shapes[name], other) for other in others], axis=1)
+    for name in watch(names, "orientation"):
+        shape = shapes[name] if name in shapes else _Shape(signatures[name])
+        others = [other for key, other in typical.items() if key != name]
+        distances = np.stack([_distances(shape, other) for other in others], axis=1)
         best = np.sort(distances, axis=1)[:, :NEIGHBOURS].mean(axis=1)
         k = int(np.argmin(best))
         if best[k] < MAX_RATIO * best[0] and best[0] - best[k] > MIN_GAIN:

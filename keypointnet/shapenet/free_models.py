@@ -19,12 +19,8 @@ from keypointnet.progress import progress_bar
 from keypointnet.shapenet import aeroplanes, cars, chairs, sweethome3d
 from keypointnet.shapenet.debian_packages import unpacked_package
 from keypointnet.shapenet.models import Model, ModelError, ModelRef, load_model, normalise_model
-from keypointnet.shapenet.splits import (
-    NEAR_DUPLICATE,
-    shape_distance,
-    shape_signature,
-    split_models,
-)
+from keypointnet.shapenet.near_duplicates import NEAR_DUPLICATE, shape_distance, shape_signature
+from keypointnet.shapenet.splits import split_models
 from keypointnet.shapenet.writing import write_shapenet_model
 
 SALT = "kp2seg"

@@ -28,6 +28,16 @@ class ModelError(ValueError):
     """A model that cannot be used; the message names the model and the reason."""
 
 
+class EmptyModelError(ModelError):
+    """A model with nothing in it: no file's content, no faces, no area or no extent."""
+
+
+def error_of_model(name: str, error: Exception) -> ModelError:
+    """What was wrong, saying with which model; empty stays empty."""
+    kind = EmptyModelError if isinstance(error, EmptyModelError) else ModelError
+    return kind(f"model {name}: {error}")
+
+
 class OwnFolderResolver(FilePathResolver):
     """Gives trimesh the files that a mesh names, from the model's own folder and nowhere else.
 

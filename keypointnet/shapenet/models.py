@@ -18,8 +18,10 @@ from PIL import Image
 
 from keypointnet.shapenet.ac3d import read_ac3d
 from keypointnet.shapenet.materials import (
+    EmptyModelError,
     ModelError,
     OwnFolderResolver,
+    error_of_model,
     shrink_image,
     surface_look,
     text_of,
@@ -32,7 +34,16 @@ from keypointnet.shapenet.surfaces import (
     normalise_points,
 )
 
-__all__ = ["Model", "ModelError", "ModelRef", "find_models", "load_model", "normalise_model"]
+__all__ = [
+    "EmptyModelError",
+    "Model",
+    "ModelError",
+    "ModelRef",
+    "find_models",
+    "folders_of",
+    "load_model",
+    "normalise_model",
+]
 
 AC3D_SUFFIXES = (".ac", ".acc")
 SUFFIXES = (".obj", ".off", ".ply", ".glb", ".gltf", ".stl", *AC3D_SUFFIXES)
@@ -59,6 +70,14 @@ class Model:
     id: str
     meshes: list[trimesh.Trimesh]
     notes: list[str] = field(default_factory=list)
+
+
+def folders_of(model_id: str) -> tuple[str, ...]:
+    """The folders in an id, a model's categories from the root down: "synset/model" is in synset.
+
+    No folder where the models are in the root itself.
+    """
+    return tuple(model_id.split("/")[:-1])
 
 
 def find_models(root: Path) -> list[ModelRef]:
@@ -121,8 +140,9 @@ def load_model(ref: ModelRef) -> Model:
 
     Args:    ref: from find_models.
     Returns: the normalised model.
-    Raises:  ModelError, naming the file and the reason: unreadable, empty, no faces, a NaN or
-             infinite vertex, no extent, or a material or texture outside the model's folder.
+    Raises:  ModelError, naming the file and the reason: unreadable, a NaN or infinite vertex, or a
+             material or texture outside the model's folder.
+             EmptyModelError, one of these: an empty file, no faces, no area, or no extent.
     """
     return model_of_soup(ref, *read_soup(ref))
 
@@ -130,7 +150,7 @@ def load_model(ref: ModelRef) -> Model:
 def read_soup(ref: ModelRef) -> tuple[Soup, list[str]]:
     """The faces of a model as they lie in its file, not cleaned, centred or scaled, and notes.
 
-    Raises:  ModelError, naming the file and the reason.
+    Raises:  ModelError, naming the file and the reason; EmptyModelError: there are none.
     """
     if ref.path.suffix.lower() in AC3D_SUFFIXES:
         return read_ac3d_file(ref)
@@ -140,14 +160,15 @@ def read_soup(ref: ModelRef) -> tuple[Soup, list[str]]:
 def model_of_soup(ref: ModelRef, soup: Soup, notes: list[str]) -> Model:
     """Clean and normalise a soup of any size and place.
 
-    Raises: ModelError, naming the file: a vertex is not finite, or nothing with an area is left.
+    Raises: ModelError, naming the file: a vertex is not finite.
+            EmptyModelError: nothing with an area is left.
     """
     try:
         soup = clean_faces(soup.moved(normalise_points(soup.corners)))
+        if len(soup.corners) == 0:
+            raise EmptyModelError("every face is degenerate (no area)")
     except ValueError as error:
-        raise ModelError(f"model {ref.id} ({ref.path}): {error}") from error
-    if len(soup.corners) == 0:
-        raise ModelError(f"model {ref.id} ({ref.path}): every face is degenerate (no area)")
+        raise error_of_model(f"{ref.id} ({ref.path})", error) from error
     if not soup.rgba[..., 3].any():
         soup.rgba[..., 3] = 255
         notes = [*notes, "every material is fully transparent: taken as opaque"]
@@ -159,15 +180,15 @@ def normalise_model(model: Model) -> Model:
     """Centre the bounding box at the origin and scale its longest side to [-1, 1].
 
     Returns: a copy; the given model is left as it is.
-    Raises:  ModelError: no vertices, a NaN or infinite one, or no extent.
+    Raises:  ModelError: a vertex is NaN or infinite.  EmptyModelError: no vertices, or no extent.
     """
     if not any(len(mesh.vertices) for mesh in model.meshes):
-        raise ModelError(f"model {model.id}: normalise_model: no vertices")
+        raise EmptyModelError(f"model {model.id}: normalise_model: no vertices")
     stacked = np.concatenate([np.asarray(mesh.vertices, np.float64) for mesh in model.meshes])
     try:
         points = normalise_points(stacked)
     except ValueError as error:
-        raise ModelError(f"model {model.id}: {error}") from error
+        raise error_of_model(model.id, error) from error
     meshes, start = [], 0
     for mesh in model.meshes:
         stop = start + len(mesh.vertices)
@@ -192,14 +213,14 @@ def _read_other(ref: ModelRef) -> tuple[Soup, list[str]]:
     try:
         return _soup_of_scene(_read_scene(ref.path, resolver), resolver)
     except ModelError as error:
-        raise ModelError(f"model {ref.id} ({ref.path}): {error}") from error
+        raise error_of_model(f"{ref.id} ({ref.path})", error) from error
 
 
 def _read_scene(path: Path, resolver: OwnFolderResolver) -> trimesh.Scene:
     try:
         data = path.read_bytes()
         if not data:
-            raise ModelError("the file is empty")
+            raise EmptyModelError("the file is empty")
         kind = path.suffix.lower()[1:]
         # trimesh would need another package to guess the encoding of an OBJ that is not UTF-8
         file = StringIO(text_of(data)) if kind == "obj" else BytesIO(data)
@@ -241,7 +262,7 @@ def read_ac3d_file(ref: ModelRef) -> tuple[Soup, list[str]]:
     try:
         return read_ac3d(ref.path.read_text(encoding="latin-1"), find_texture), notes
     except (OSError, ValueError) as error:
-        raise ModelError(f"model {ref.id} ({ref.path}): {error}") from error
+        raise error_of_model(f"{ref.id} ({ref.path})", error) from error
 
 
 def _soup_of_scene(scene: trimesh.Scene, resolver: OwnFolderResolver) -> tuple[Soup, list[str]]:
@@ -278,7 +299,7 @@ def _soup_of_scene(scene: trimesh.Scene, resolver: OwnFolderResolver) -> tuple[S
         uv.append(look.uv if look.uv is not None else np.zeros((len(faces), 3, 2)))
         texture.append(np.full(len(faces), index))
     if not corners:
-        raise ModelError("no faces")
+        raise EmptyModelError("no faces")
     soup = Soup(
         np.concatenate(corners),
         np.concatenate(rgba),

@@ -13,7 +13,12 @@ from pathlib import Path
 
 import numpy as np
 
-from keypointnet.shapenet.materials import ModelError, OwnFolderResolver, text_of
+from keypointnet.shapenet.materials import (
+    EmptyModelError,
+    ModelError,
+    OwnFolderResolver,
+    text_of,
+)
 from keypointnet.shapenet.polygons import triangulate
 
 
@@ -36,8 +41,8 @@ class ObjFaces:
 def read_obj_faces(path: Path) -> ObjFaces:
     """Read positions, faces, groups and the names of materials.
 
-    Raises: ModelError, naming the file and the line: unreadable, no faces, a coordinate that is no
-            finite number, or a face of a vertex that does not exist.
+    Raises: ModelError, naming the file and the line: unreadable, a coordinate that is no finite
+            number, or a face of a vertex that does not exist.  EmptyModelError: no faces.
     """
     try:
         text = text_of(path.read_bytes())
@@ -73,7 +78,7 @@ def read_obj_faces(path: Path) -> ObjFaces:
         elif key == "mtllib":
             libraries.append(rest.strip())
     if not triangles:
-        raise ModelError(f"{path}: no faces")
+        raise EmptyModelError(f"{path}: no faces")
     corners = np.array(points, dtype=np.float64)[np.array(triangles)]
     return ObjFaces(corners, np.array(labels), list(names), libraries)
 

@@ -10,7 +10,7 @@ import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from keypointnet.shapenet.materials import ModelError
+from keypointnet.shapenet.materials import EmptyModelError, ModelError, error_of_model
 from keypointnet.shapenet.models import ModelRef, load_model, model_folder
 from keypointnet.shapenet.obj_faces import ObjFaces, check_materials_lie_inside, read_obj_faces
 from keypointnet.shapenet.parts import Part, part_of_corners, sorted_by_area
@@ -109,10 +109,10 @@ def _in_object_frame(faces: ObjFaces, ref: ModelRef) -> ObjFaces:
         untextured = np.full(n_faces, UNTEXTURED)
         kept = kept_faces(Soup(corners, plain, plain[..., :2], untextured, []))
         if not len(kept):
-            raise ValueError("every face is degenerate (no area)")
+            raise EmptyModelError("every face is degenerate (no area)")
         corners = normalise_points(corners[kept])
     except ValueError as error:
-        raise ModelError(f"model {ref.id} ({ref.path}): {error}") from error
+        raise error_of_model(f"{ref.id} ({ref.path})", error) from error
     return ObjFaces(corners, faces.labels[kept], faces.names, faces.libraries)
 
 

@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 
+from keypointnet.listing import listed
 from keypointnet.shapenet.materials import ModelError
 from keypointnet.shapenet.obj_faces import read_obj_faces
 from keypointnet.shapenet.parts import Part, part_of_corners
@@ -127,11 +128,10 @@ def _objs_below(node: _Node) -> list[str]:
 def _require_meshes(tree_file: Path, folder: Path, names: list[str]) -> None:
     missing = [name for name in names if not (folder / f"{name}.obj").is_file()]
     if missing:
-        listed = ", ".join(f"{name}.obj" for name in missing[:5])
-        more = f" and {len(missing) - 5} more" if len(missing) > 5 else ""
+        files = listed([f"{name}.obj" for name in missing], 5)
         raise ModelError(
             f"{tree_file}: {len(missing)} of {len(names)} meshes that the tree names are missing "
-            f"from {folder}: {listed}{more}; copy the model's whole objs folder there"
+            f"from {folder}: {files}; copy the model's whole objs folder there"
         )
 
 

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
-from keypointnet.shapenet.materials import ModelError
+from keypointnet.shapenet.materials import EmptyModelError, ModelError
 from keypointnet.shapenet.parts import Part
 from keypointnet.shapenet.surfaces import normalise_points
 
@@ -145,7 +145,7 @@ def _read_table(path: Path, columns: int) -> np.ndarray:
             raise ModelError(f"{path}, line {number}: expected {numbers}, found {line.strip()!r}")
         rows.append(row)
     if not rows:
-        raise ModelError(f"{path}: the file is empty")
+        raise EmptyModelError(f"{path}: the file is empty")
     return np.array(rows)
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from keypointnet.listing import listed
 from keypointnet.shapenet.models import (
     SUFFIXES,
     ModelError,
@@ -72,7 +73,7 @@ def find_query(
     if not named and not path.exists():
         named = [ref for ref in refs if ref.id.rpartition("/")[2] == text]
     if len(named) > 1:
-        several = ", ".join(ref.id for ref in named[:3])
+        several = listed([ref.id for ref in named])
         raise ValueError(f"{text}: {len(named)} models are called so: {several}; give one's id")
     if not named and path.exists():
         if path.is_file() and path.suffix.lower() not in SUFFIXES:

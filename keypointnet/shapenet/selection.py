@@ -20,6 +20,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from keypointnet.listing import listed
 from keypointnet.shapenet.catalogue import Catalogue, Entry, open_catalogue
 from keypointnet.shapenet.models import ModelRef, find_models
 from keypointnet.shapenet.wordnet import INSTALL, find_wordnet
@@ -139,9 +140,9 @@ def _nothing(catalogue: Catalogue, chosen: _Chosen, term: str, found: Iterable[s
         return f"{text}; near it are {', '.join(near)}"
     own = {synset for entry in chosen.entries for synset in entry.synsets}
     here = [node for node in here if node.id in own]
-    most = sorted(here, key=lambda node: (-counts[node.id], node.id))[:5]
-    listed = ", ".join(f"{node.title}: {counts[node.id]} models" for node in most)
-    return f"{text}; there are {listed or 'models without a synset'}"
+    most = sorted(here, key=lambda node: (-counts[node.id], node.id))
+    found_here = listed([f"{node.title}: {counts[node.id]} models" for node in most], 5)
+    return f"{text}; there are {found_here or 'models without a synset'}"
 
 
 def _refs(entries: Iterable[Entry]) -> list[ModelRef]:

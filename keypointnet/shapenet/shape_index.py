@@ -20,6 +20,7 @@ import safetensors.numpy
 from safetensors import SafetensorError, safe_open
 
 from keypointnet.files import file_sha256, write_whole
+from keypointnet.listing import listed
 from keypointnet.shapenet.models import V1_FILE, V2_FILE, ModelRef, model_folder
 
 FORMAT = "keypointnet index of models 1"
@@ -233,7 +234,7 @@ def _checked(
         prints[key] = fingerprint(by_id[key], known)
         if prints[key].sha256 != known.sha256:
             changed.append(key)
-    wrong = [_listed(gone, "gone"), _listed(changed, "changed")]
+    wrong = [_how_many(gone, "gone"), _how_many(changed, "changed")]
     if any(wrong):
         raise IndexFileError(
             f"{path}: is stale, since it was made {', '.join(filter(None, wrong))}; delete it, and "
@@ -242,12 +243,11 @@ def _checked(
     return prints, any(prints[key] != known for key, known in old.prints.items())
 
 
-def _listed(ids: list[str], what: str) -> str:
+def _how_many(ids: list[str], what: str) -> str:
     if not ids:
         return ""
-    more = f" and {len(ids) - 3} more" if len(ids) > 3 else ""
     have = "has" if len(ids) == 1 else "have"
-    return f"{', '.join(ids[:3])}{more} {have} {what}"
+    return f"{listed(ids)} {have} {what}"
 
 
 def _first(reasons: Mapping[str, str]) -> str:

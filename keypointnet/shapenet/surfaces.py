@@ -15,6 +15,8 @@ from trimesh.visual.color import ColorVisuals
 from trimesh.visual.material import SimpleMaterial
 from trimesh.visual.texture import TextureVisuals
 
+from keypointnet.shapenet.materials import EmptyModelError
+
 CREASE_DEG = 40.0
 MAX_FAN = 64  # corners at one point; above it the point is shaded flat (pairs grow with the square)
 UNTEXTURED = -1
@@ -57,7 +59,7 @@ def normalise_points(points: np.ndarray) -> np.ndarray:
 
     Args:    points: (..., 3), at least one point.
     Returns: the same shape, float64.
-    Raises:  ValueError: a coordinate is not finite, or all points coincide.
+    Raises:  ValueError: a coordinate is not finite.  EmptyModelError: all points coincide.
     """
     points = np.asarray(points, dtype=np.float64)
     if not np.isfinite(points).all():
@@ -66,7 +68,7 @@ def normalise_points(points: np.ndarray) -> np.ndarray:
     low, high = flat.min(axis=0), flat.max(axis=0)
     side = float((high - low).max())
     if not np.isfinite(side) or side <= 1e-12 * max(1.0, float(np.abs(flat).max())):
-        raise ValueError("the model has no extent (all of its vertices coincide)")
+        raise EmptyModelError("the model has no extent (all of its vertices coincide)")
     return (points - (low + (high - low) / 2)) * (2.0 / side)
 
 

@@ -23,6 +23,7 @@ from typing import Any
 
 import numpy as np
 
+from keypointnet.listing import listed
 from keypointnet.views.view_files import (
     StorageError,
     ViewFile,
@@ -211,7 +212,7 @@ def read_split(root: Path) -> dict[str, list[str]] | None:
     for one, other in itertools.combinations(sides, 2):
         both = sorted(set(split[one]) & set(split[other]))
         if both:
-            raise StorageError(f"{path}: in {one!r} and in {other!r}: {', '.join(both[:5])}")
+            raise StorageError(f"{path}: in {one!r} and in {other!r}: {listed(both, 5)}")
     return dict(split)
 
 

@@ -6,6 +6,8 @@ import logging
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from keypointnet.listing import listed
+
 EXAMPLES = 5
 """How many examples of each kind a report keeps."""
 
@@ -63,8 +65,8 @@ class Report:
     def __str__(self) -> str:
         lines = [f"{self.source}: {self.kept} of {self.read} kept"]
         for kind, count in self.counts.items():
-            more = "" if count <= EXAMPLES else f"; and {count - EXAMPLES} more"
-            lines.append(f"  {kind}: {count} ({'; '.join(self.examples[kind])}{more})")
+            examples = listed(self.examples[kind], EXAMPLES, "; ", total=count)
+            lines.append(f"  {kind}: {count} ({examples})")
         return "\n".join(lines)
 
     def log(self) -> None:

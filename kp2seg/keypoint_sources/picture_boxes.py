@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from detectron2.data import MetadataCatalog
 
+from keypointnet.listing import listed
 from kp2seg.data.annotations import is_integer, is_number
 from kp2seg.data.coco_json import category_row, check_lists, id_in, read_json
 from kp2seg.data.object_boxes import ObjectBoxes
@@ -86,19 +87,15 @@ def _class_of_results(rows: Sequence[Any], category: str | None, where: str) -> 
         raise DataError(f"{where}: no row has a category_id; expected COCO results with boxes")
     if category is None:
         if len(ids) > 1:
-            raise DataError(f"{where}: has boxes of several classes, {_listed(ids)}; name one")
+            raise DataError(f"{where}: has boxes of several classes, {listed(ids, 8)}; name one")
         return ids[0]
     wanted = int(category) if category.isdecimal() else coco_category_id(category)
     if wanted not in ids:
         raise DataError(
             f"{where}: no box is of class {category} (category_id {wanted}); there are "
-            f"{_listed(ids)}"
+            f"{listed(ids, 8)}"
         )
     return wanted
-
-
-def _listed(ids: Sequence[int]) -> str:
-    return ", ".join(map(str, ids[:8])) + (", …" if len(ids) > 8 else "")
 
 
 def _ids_of_pictures(

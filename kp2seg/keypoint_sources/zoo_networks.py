@@ -19,6 +19,7 @@ from detectron2.modeling import build_model
 from detectron2.utils.file_io import PathManager
 from torch import Tensor, nn
 
+from keypointnet.listing import listed
 from kp2seg.data.problems import DataError
 
 # Made anew by the model and not learnt; the zoo's files have some of them.
@@ -152,8 +153,7 @@ def _load(model: nn.Module, weights: Mapping[str, Tensor], source: Path, config:
             if name not in second and not any(part in name for part in _NOT_LEARNT)
         ]
     if problems:
-        more = f"; and {len(problems) - 3} more" if len(problems) > 3 else ""
-        raise DataError(f"{source}: is no {config}: {'; '.join(problems[:3])}{more}")
+        raise DataError(f"{source}: is no {config}: {listed(problems, 3, '; ')}")
     model.load_state_dict({n: v for n, v in weights.items() if n in expected}, strict=False)
 
 

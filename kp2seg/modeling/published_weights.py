@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from keypointnet.listing import listed
 from keypointnet.tensor_files import CheckpointError
 
 _OLD_SEGNET = "pose2seg.seg_branch."
@@ -123,8 +124,6 @@ def convert_published(
         elif name in missing:
             problems.append(f"nothing is given for {name}")
     if problems:
-        shown = "; ".join(problems[:5]) + (
-            f"; and {len(problems) - 5} more" if problems[5:] else ""
-        )
+        shown = listed(problems, 5, "; ")
         raise CheckpointError(f"{source}: is not the published Pose2Seg: {shown}")
     return converted

@@ -19,6 +19,7 @@ from typing import Any
 
 from keypointnet.command_line import at_least_one
 from keypointnet.files import write_json
+from keypointnet.listing import listed
 from keypointnet.shapenet.part_correspondence import Correspondence, correspond
 from keypointnet.shapenet.part_meronyms import link_lines, link_meronyms, wordnet_meronyms
 from keypointnet.shapenet.parts import tree_json, tree_lines
@@ -102,9 +103,8 @@ def _match_lines(found: Correspondence, most: int) -> list[str]:
         lines.append(f"and {len(found.matches) - most} more")
     for title, parts in (("first", found.only_first), ("other", found.only_second)):
         if parts:
-            names = ", ".join(part.name for part in parts[:most])
-            more = f" and {len(parts) - most} more" if len(parts) > most else ""
-            lines.append(f"only in the {title}: {names}{more}")
+            names = listed([part.name for part in parts], most)
+            lines.append(f"only in the {title}: {names}")
     return lines or ["no parts to compare"]
 
 

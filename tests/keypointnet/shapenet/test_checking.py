@@ -76,6 +76,53 @@ def test_a_turned_model_is_told_and_a_turned_copy_too(chairs: Path) -> None:
     assert kinds(chairs)["4"] == {"not-aligned", "near-duplicate"}
 
 
+def test_each_class_is_compared_with_itself(tmp_path: Path) -> None:
+    def turned(axis: tuple[int, int, int], degrees: float) -> Callable[[trimesh.Trimesh], object]:
+        matrix = trimesh.transformations.rotation_matrix(np.deg2rad(degrees), axis)
+        return lambda mesh: mesh.apply_transform(matrix)
+
+    upright, lying = tmp_path / "03001627", tmp_path / "more" / "lying"
+    for seed in range(8):
+        write(upright / str(seed) / "model.obj", seed)
+        write(lying / f"{seed + 20}.ply", seed + 20, turned((1, 0, 0), 90))
+    report = check_collection(tmp_path)
+    assert (report.findings, report.small) == ([], [])
+    write(upright / "8" / "model.obj", 8, turned((1, 0, 0), 90))
+    write(lying / "29.ply", 29)
+    write(tmp_path / "few" / "4.ply", 4, turned((0, 0, 1), 90))
+    wrong = {"03001627/8": {"not-aligned"}, "more/lying/29": {"not-aligned"}}
+    assert kinds(tmp_path) == wrong
+    assert check_collection(tmp_path).small == ["few"]
+    # A copy is one in any class, however both lie.
+    write(lying / "30.ply", 4)
+    found = kinds(tmp_path)
+    assert found["more/lying/30"] == {"not-aligned", "near-duplicate"}
+    assert found["03001627/4"] == {"near-duplicate"}
+
+
+def test_the_same_file_is_a_duplicate_in_another_class(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        write(tmp_path / name / "chair.ply", 1)
+    findings = check_collection(tmp_path).findings
+    assert [(f.model, f.text) for f in findings] == [
+        ("a/chair", "the same file as b/chair"),
+        ("b/chair", "the same file as a/chair"),
+    ]
+
+
+def test_empty_is_told_by_the_kind_of_error_not_by_its_words(tmp_path: Path) -> None:
+    folder = tmp_path / "no faces"
+    folder.mkdir()
+    (folder / "wild.ply").write_bytes(b"ply\nformat ascii 1.0\nelement ver")
+    (folder / "same.obj").write_text("v 1 1 1\nv 1 1 1\nv 1 1 1\nf 1 2 3\n")
+    (folder / "void.ac").write_bytes(b"")
+    (folder / "bare.ac").write_text("AC3Db\nOBJECT world\nkids 0\n")
+    found = kinds(tmp_path)
+    assert found.pop("no faces/wild") == {"unreadable"}
+    assert set(found) == {"no faces/same", "no faces/void", "no faces/bare"}
+    assert all(kind == {"empty"} for kind in found.values())
+
+
 def test_faults_of_the_mesh_and_its_place(chairs: Path) -> None:
     def spoil(mesh: trimesh.Trimesh) -> None:
         mesh.apply_translation((0.0, 1.0, 0.0))
@@ -118,3 +165,33 @@ def test_the_command_says_so_and_ends_with_1(
     report = json.loads(out.read_text())
     assert (report["models"], report["kinds"]) == (7, {"empty": 1})
     assert tool.main(["check", str(chairs), "--ignore", "empty"]) == 0
+    printed = capsys.readouterr()
+    assert "not compared" not in printed.out
+    for stage in ("read", "orientation", "files", "shapes", "pairs"):
+        assert f"{stage}: 100%" in printed.err
+
+
+def test_the_command_says_which_classes_are_too_small(
+    tmp_path: Path, load_tool: Callable[[str], ModuleType], capsys: pytest.CaptureFixture[str]
+) -> None:
+    write(tmp_path / "few" / "4.ply", 4)
+    assert load_tool("shapenet").main(["check", str(tmp_path)]) == 0
+    assert "not compared in folders of fewer than 5: few\n" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("stage", ["read_soup", "find_turned", "file_sha256", "near_duplicates"])
+def test_ctrl_c_ends_in_one_line(
+    stage: str,
+    chairs: Path,
+    load_tool: Callable[[str], ModuleType],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(f"keypointnet.shapenet.checking.{stage}", interrupted)
+    with pytest.raises(SystemExit) as stop:
+        load_tool("shapenet").main(["check", str(chairs)])
+    assert stop.value.code == 130
+    assert capsys.readouterr().err.endswith("\nstopped\n")

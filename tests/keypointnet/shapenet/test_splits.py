@@ -2,23 +2,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import trimesh
 
-from keypointnet.shapenet.models import Model, normalise_model
-from keypointnet.shapenet.splits import (
-    near_duplicates,
-    shape_distance,
-    shape_signature,
-    split_models,
-)
-
-
-def model_of(*meshes: trimesh.Trimesh) -> Model:
-    return normalise_model(Model("m", list(meshes)))
-
-
-def box(x: float, y: float, z: float) -> Model:
-    return model_of(trimesh.creation.box(extents=(x, y, z)))
+from keypointnet.shapenet.splits import split_models
 
 
 def cloud(seed: int) -> np.ndarray:
@@ -29,42 +14,6 @@ def cloud(seed: int) -> np.ndarray:
 
 IDS = [f"chair-{k}" for k in range(12)]
 SIGNATURES = {name: cloud(k) for k, name in enumerate(IDS)}
-
-
-def test_shape_signature_is_fixed_and_lies_on_the_surface() -> None:
-    model = box(2, 4, 1)
-    points = shape_signature(model, 500)
-    assert points.shape == (500, 3)
-    np.testing.assert_array_equal(points, shape_signature(box(2, 4, 1), 500))
-    distance_to_side = np.abs(np.abs(points) - [0.5, 1.0, 0.25]).min(axis=1)
-    assert distance_to_side.max() < 1e-6
-    # by area: 8 of the 28 are the two sides of 4 x 1
-    on_x = (np.abs(np.abs(points[:, 0]) - 0.5) < 1e-6).mean()
-    assert on_x == pytest.approx(8 / 28, abs=0.03)
-
-
-def test_shape_distance_does_not_see_meshing_and_sees_shape() -> None:
-    plain = shape_signature(box(2, 4, 1))
-    fine = trimesh.creation.box(extents=(2, 4, 1)).subdivide().subdivide()
-    assert shape_distance(plain, plain) == 0
-    assert shape_distance(plain, shape_signature(model_of(fine))) == pytest.approx(1.0, abs=0.15)
-    assert shape_distance(plain, shape_signature(box(2.4, 4, 1))) > 1.5
-    other = shape_signature(box(3, 4, 1))
-    assert shape_distance(plain, other) == pytest.approx(shape_distance(other, plain))
-
-
-def test_near_duplicates_group_through_others_and_by_family() -> None:
-    signatures = {
-        "a": shape_signature(box(2, 4, 1)),
-        "b": shape_signature(model_of(trimesh.creation.box(extents=(2, 4, 1)).subdivide())),
-        "c": shape_signature(box(4, 4, 1)),
-        "d": shape_signature(model_of(trimesh.creation.icosphere())),
-    }
-    assert near_duplicates(signatures) == [["a", "b"], ["c"], ["d"]]
-    families = {"b": "f", "d": "f", "c": "g"}
-    assert near_duplicates(signatures, families=families) == [["a", "b", "d"], ["c"]]
-    assert near_duplicates(signatures, threshold=1e9) == [["a", "b", "c", "d"]]
-    assert near_duplicates({}) == []
 
 
 def test_split_models_literal() -> None:
