@@ -61,11 +61,11 @@ def shape_distance(first: np.ndarray, second: np.ndarray) -> float:
 
 
 class _Sampled:
-    def __init__(self, points: np.ndarray) -> None:
+    def __init__(self, points: np.ndarray, spacing: float = 0.0) -> None:
         self.some = points[:QUERY_POINTS]
-        self.extent = np.ptp(points, axis=0)
         self.tree = cKDTree(points)
-        self.spacing = float(self.tree.query(self.some, k=2)[0][:, 1].mean())
+        self.extent = self.tree.maxes - self.tree.mins
+        self.spacing = spacing or float(self.tree.query(self.some, k=2)[0][:, 1].mean())
 
     def outline(self) -> np.ndarray:
         """(len(PROBES),) how far the surface is from each probe."""
@@ -107,12 +107,13 @@ def near_duplicates(
         if families and name in families:
             groups.join(first_of.setdefault(families[name], k), k)
 
+    outlines = np.zeros((len(ids), len(PROBES)), np.float32)
+    extents, spacings = np.zeros((len(ids), 3)), np.zeros(len(ids))
+
     @lru_cache(maxsize=KEPT_TREES)
     def sampled(k: int) -> _Sampled:
-        return _Sampled(signatures[ids[k]])
+        return _Sampled(signatures[ids[k]], spacings[k])
 
-    outlines = np.zeros((len(ids), len(PROBES)), np.float32)
-    extents, spacings = np.zeros((len(ids), 3), np.float32), np.zeros(len(ids))
     for k in watch(range(len(ids)), "shapes"):
         one = sampled(k)
         outlines[k], extents[k], spacings[k] = one.outline(), one.extent, one.spacing
