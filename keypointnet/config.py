@@ -55,6 +55,8 @@ class LossConfig:
     """Weight of `losses.anchor_loss` in the first step; the paper has no such term."""
     anchor_steps: int = 0
     """Steps in which that weight falls, linearly, to 0."""
+    taught: float = 1.0
+    """Weight of `losses.taught_loss`, for `run.teacher`."""
     separation_delta: float = 0.05
     pose_noise: float = 0.1
     """Standard deviation, in object units, of the noise in Procrustes during training."""
@@ -115,6 +117,10 @@ class RunConfig:
     out: str = "runs/keypointnet"
     init: str | None = None
     """Checkpoint whose weights to start from, with a fresh optimiser; none starts from nothing."""
+    teacher: str | None = None
+    """Checkpoint of a network to learn from in place of the paper's objective: its keypoints on the
+    same views, undisturbed, are to be found whatever `data.augmentation` does; see
+    `keypointnet.teaching`."""
     seed: int = 0
     device: str = "auto"
     """"auto" (cuda if there is one), "cpu", "cuda" or "cuda:<n>"."""
@@ -186,6 +192,10 @@ def check_config(config: TrainConfig) -> None:
         ("loss.pose_noise", config.loss.pose_noise, 0, math.inf),
         ("run.seed", config.run.seed, 0, math.inf),
         ("data.augmentation.mirror", a.mirror, 0, 1),
+        ("data.augmentation.background", a.background, 0, 1),
+        ("data.augmentation.occluder", a.occluder, 0, 1),
+        ("data.augmentation.neighbours", a.neighbours, 0, 1),
+        ("data.augmentation.crop", a.crop, 0, 0.9),
         ("data.augmentation.grey", a.grey, 0, 1),
         ("data.augmentation.noise", a.noise, 0, math.inf),
     )
@@ -211,6 +221,15 @@ def check_config(config: TrainConfig) -> None:
             f"optim.trained: {config.optim.trained!r} tells the orientation network from the rest, "
             "and model.orientation_channels = 0 leaves it out"
         )
+    if a.context != 0 and not 1 <= a.context <= 10:
+        raise ConfigError(f"data.augmentation.context: expected 0 or 1 to 10, got {a.context}")
+    if a.context and config.run.teacher is None and config.optim.trained != "orientation":
+        raise ConfigError(
+            "data.augmentation.context: may cut keypoints off, which only a run with run.teacher "
+            "can make sense of"
+        )
+    if config.run.teacher is not None and config.optim.trained == "orientation":
+        raise ConfigError("run.teacher: teaches keypoints, and optim.trained is 'orientation'")
     if not config.data.train:
         raise ConfigError("data.train: expected at least one view store, got none")
 

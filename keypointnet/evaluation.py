@@ -19,6 +19,7 @@ from torch import Tensor
 
 from keypointnet.geometry import (
     invert_rigid,
+    mirrored_cameras,
     normalise_intrinsics,
     procrustes_rotation,
     project,
@@ -94,10 +95,16 @@ def choose_pairs(n_views: int, n_pairs: int, rng: np.random.Generator) -> np.nda
 
 @torch.inference_mode()
 def predict_views(
-    model: KeypointNet, views: ModelViews, indices: Sequence[int], batch_size: int = 64
+    model: KeypointNet,
+    views: ModelViews,
+    indices: Sequence[int],
+    batch_size: int = 64,
+    *,
+    mirrored: bool = False,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
     """Runs a network over views of one model, on black, at the network's device.
 
+    Args:    mirrored: show it the mirrored pictures; the cameras are then `mirrored_cameras`.
     Returns: uvz (V, N, 3), T_world2cam (V, 4, 4), K (V, 3, 3), float64 on the CPU, and the
              predicted orientation flags (V,) or None.
     """
@@ -107,17 +114,16 @@ def predict_views(
     for start in range(0, len(loaded), batch_size):
         rgb = np.stack([view.rgba[..., :3] for view in loaded[start : start + batch_size]])
         image = torch.from_numpy(rgb).to(device).permute(0, 3, 1, 2).float() / 255
-        prediction = model(image)
+        prediction = model(image.flip(-1) if mirrored else image)
         uvz.append(prediction.uvz.double().cpu())
         if prediction.orientation_uv is not None:
             flags.append(orientation_flag(prediction.orientation_uv).cpu())
     K_px = torch.from_numpy(np.stack([view.K_px for view in loaded]))
-    return (
-        torch.cat(uvz),
-        torch.from_numpy(np.stack([view.T_world2cam for view in loaded])),
-        normalise_intrinsics(K_px, views.store.size),
-        torch.cat(flags) if flags else None,
-    )
+    T_world2cam = torch.from_numpy(np.stack([view.T_world2cam for view in loaded]))
+    K = normalise_intrinsics(K_px, views.store.size)
+    if mirrored:
+        T_world2cam, K = mirrored_cameras(T_world2cam, K)
+    return torch.cat(uvz), T_world2cam, K, torch.cat(flags) if flags else None
 
 
 def evaluate(

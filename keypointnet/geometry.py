@@ -116,6 +116,20 @@ def relative_transform(T_world2cam0: Tensor, T_world2cam1: Tensor) -> Tensor:
     return T_world2cam1 @ invert_rigid(T_world2cam0)
 
 
+def mirrored_cameras(T_world2cam: Tensor, K: Tensor) -> tuple[Tensor, Tensor]:
+    """Cameras that see the object mirrored in x = 0 as these see it, but left and right changed.
+
+    With F = diag(−1, 1, 1, 1) that is F T F, again a rigid motion, and the principal point changes
+    its side.
+
+    Args:    T_world2cam: (..., 4, 4).  K: (..., 3, 3).
+    Returns: the same shapes.
+    """
+    F = torch.diag(T_world2cam.new_tensor([-1.0, 1.0, 1.0, 1.0]))
+    sides = K.new_tensor([[1.0, 1.0, -1.0], [1.0, 1.0, 1.0], [1.0, 1.0, 1.0]])
+    return F @ T_world2cam @ F, K * sides
+
+
 def transfer(uvz: Tensor, T_0to1: Tensor, K0: Tensor, K1: Tensor) -> Tensor:
     """π T π⁻¹: keypoints of one view as the other view should see them.
 

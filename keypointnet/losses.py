@@ -17,7 +17,7 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
-from keypointnet.heatmaps import spatial_variance
+from keypointnet.heatmaps import cell_centres, spatial_variance
 
 Variant = Literal["paper", "released"]
 
@@ -116,3 +116,24 @@ def anchor_loss(uvz_pred: Tensor, uvz_gt: Tensor) -> Tensor:
     Args:    uvz_pred, uvz_gt: (B, N, 3) of (u, v, z).
     """
     return (uvz_pred - uvz_gt).square().sum(-1).mean()
+
+
+TAUGHT_SIGMA = 0.06
+"""Of the peak that a map is to have, in normalised units: two pixels of 64."""
+
+
+def taught_loss(prob: Tensor, uvz_pred: Tensor, uvz_gt: Tensor) -> Tensor:
+    """Keypoints are to be at given places: cross-entropy of the maps, and five times the distance.
+
+    Not in the paper, where nobody knows the places. The cross-entropy with a normal distribution
+    about the place tells a map that is far off which way to go; the distance makes it exact.
+
+    Args:    prob: (B, N, h, w).  uvz_pred, uvz_gt: (B, N, 3) of (u, v, z).
+    """
+    grid = cell_centres(prob.shape[-2:], device=prob.device, dtype=prob.dtype)
+    u, v = uvz_gt[..., 0, None] - grid[0, :, 0], uvz_gt[..., 1, None] - grid[:, 0, 1]
+    u, v = ((-0.5 * (x / TAUGHT_SIGMA).square()).softmax(-1) for x in (u, v))
+    wanted = v.unsqueeze(-1) * u.unsqueeze(-2)
+    crossed = -(wanted * (prob + 1e-12).log()).flatten(2).sum(-1)
+    distance = (uvz_pred - uvz_gt).norm(dim=-1)
+    return (crossed + 5 * distance).mean()

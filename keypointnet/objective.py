@@ -73,8 +73,8 @@ def pair_losses(
     """
     losses.check_variant(config.variant)
     variant: losses.Variant = "paper" if config.variant == "paper" else "released"
-    rgba, T_world2cam, K = _view_major(batch)
-    axis_uv = _axis_uv(T_world2cam, K)
+    rgba, T_world2cam, K = view_major(batch)
+    axis_uv = axis_in_views(T_world2cam, K)
     image = rgba[:, :3].contiguous(memory_format=torch.channels_last)
     with autocast or torch.autocast(rgba.device.type, enabled=False):
         prediction = predict(
@@ -132,15 +132,15 @@ def orientation_losses(
     Args:    predict: OrientationNet's forward.  The others: as in `pair_losses`.
     Returns: scalars "orientation" and "total".
     """
-    rgba, T_world2cam, K = _view_major(batch)
+    rgba, T_world2cam, K = view_major(batch)
     image = rgba[:, :3].contiguous(memory_format=torch.channels_last)
     with autocast or torch.autocast(rgba.device.type, enabled=False):
         uv = predict(image)
-    loss = 2 * losses.orientation_loss(uv, _axis_uv(T_world2cam, K))
+    loss = 2 * losses.orientation_loss(uv, axis_in_views(T_world2cam, K))
     return {"orientation": loss, "total": config.orientation * loss}
 
 
-def _view_major(batch: PairBatch) -> tuple[Tensor, Tensor, Tensor]:
+def view_major(batch: PairBatch) -> tuple[Tensor, Tensor, Tensor]:
     """Rgba (2B, 4, h, w), the first B of them view 0; T_world2cam (2, B, 4, 4); K (2, B, 3, 3)."""
     return (
         batch.rgba.transpose(0, 1).flatten(0, 1),
@@ -149,8 +149,8 @@ def _view_major(batch: PairBatch) -> tuple[Tensor, Tensor, Tensor]:
     )
 
 
-def _axis_uv(T_world2cam: Tensor, K: Tensor) -> Tensor:
-    """(2B, 2, 2): where the two axis points project, from (2, B, …) cameras."""
+def axis_in_views(T_world2cam: Tensor, K: Tensor) -> Tensor:
+    """Where the two axis points project. Args: of `view_major`. Returns: (2B, 2, 2)."""
     T_world2cam, K = T_world2cam.flatten(0, 1), K.flatten(0, 1)
     axis = T_world2cam.new_tensor(AXIS_POINTS).expand(len(K), -1, -1)
     return project(transform_points(T_world2cam, axis), K)[..., :2]

@@ -42,11 +42,12 @@ from keypointnet.config import (
 from keypointnet.distributed import Processes
 from keypointnet.evaluation import evaluate
 from keypointnet.model import KeypointNet
-from keypointnet.objective import gt_flag_share, orientation_losses, pair_losses
+from keypointnet.objective import gt_flag_share
 from keypointnet.precision import resolve_autocast
 from keypointnet.progress import progress_bar
 from keypointnet.runlog import RunLog
 from keypointnet.schedules import learning_rate, moving_average
+from keypointnet.stages import make_objective, taught_points
 from keypointnet.tensor_files import what_is_left
 from keypointnet.views.augmentation import augment
 from keypointnet.views.pairs import (
@@ -108,6 +109,10 @@ class Trainer:
 
         torch.manual_seed(config.run.seed)
         self.autocast = resolve_autocast(config.run.amp, self.device, config.model)
+        self.objective = make_objective(config, self.autocast)
+        self.points = taught_points(
+            config, self.train_models, self.device, progress=self.processes.is_main
+        )
         memory_format = torch.channels_last if config.run.channels_last else torch.contiguous_format
         self.model: KeypointNet = build_model(config).to(
             self.device,
@@ -212,7 +217,7 @@ class Trainer:
         )
         if self.overfit:
             keys = next(iter(sampler))
-            batch = self.dataset[keys].to(self.device)
+            batch = self._taught(self.dataset[keys].to(self.device))
             while True:
                 yield batch
         loader: DataLoader[Any] = DataLoader(
@@ -225,7 +230,13 @@ class Trainer:
             pin_memory=self.device.type == "cuda",
         )
         for batch in loader:
-            yield batch.to(self.device)
+            yield self._taught(batch.to(self.device))
+
+    def _taught(self, batch: PairBatch) -> PairBatch:
+        if not self.points:
+            return batch
+        points = torch.stack([self.points[name] for name in batch.models])
+        return batch._replace(points=points.to(self.device))
 
     def _train_step(self, batch: PairBatch) -> dict[str, Tensor]:
         config = self.config
@@ -240,17 +251,7 @@ class Trainer:
             self.model.orientation.eval()  # nor do its batch statistics move
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(self.step, config.optim)
-        if config.optim.trained == "orientation":
-            terms = orientation_losses(self.predictor, batch, config.loss, autocast=self.autocast)
-        else:
-            terms = pair_losses(
-                self.predictor,
-                batch,
-                config.loss,
-                step=self.step,
-                generator=generator,
-                autocast=self.autocast,
-            )
+        terms = self.objective(self.predictor, batch, self.step, generator)
         self.optimizer.zero_grad(set_to_none=True)
         terms["total"].backward()
         norm = nn.utils.clip_grad_norm_(self.trained.parameters(), config.optim.gradient_norm)

@@ -10,10 +10,10 @@ import math
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from keypointnet.heatmaps import cell_centres
+from keypointnet.geometry import mirrored_cameras
+from keypointnet.views.crowding import surround
 from keypointnet.views.pairs import PairBatch
 
 
@@ -38,6 +38,13 @@ class AugmentationConfig:
     occluder: float = 0.0
     """Probability that something stands before a view, on up to a third of it. The mask stays the
     whole object's: hidden points are to be found, too."""
+    neighbours: float = 0.0
+    """Probability that another object of the batch stands beside a view's, before or behind it;
+    half as often there is one more."""
+    context: float = 0.0
+    """Each view is cut around what is seen of its object, a square whose side is so many longer
+    sides of the box, as objects are cut out of pictures; 0 leaves the views as they are. For
+    `run.teacher` only: what is hidden may then be outside of the picture."""
     background: float = 0.0
     """Probability that a view is on a made-up background, not on black. For a network that is to
     work on photographs."""
@@ -54,8 +61,6 @@ def augment(
     if config.mirror > 0:
         chosen = _rand(batch, (len(batch.models),), generator) < config.mirror
         batch = mirror(batch, chosen)
-    if config.crop > 0:
-        batch = crop(batch, config.crop, generator)
     rgba = batch.rgba
     if config.colour > 0:
         rgba = change_colour(rgba, config.colour, generator, shared=True)
@@ -70,109 +75,27 @@ def augment(
         noise = torch.randn(rgb.shape, generator=generator, device=rgb.device, dtype=rgb.dtype)
         rgb = torch.minimum((rgb + config.noise * noise * alpha).clamp(min=0), alpha)
         rgba = torch.cat([rgb, alpha], dim=2)
-    if config.background > 0:
-        chosen = _rand(batch, rgba.shape[:2], generator) < config.background
-        rgba = paint_backgrounds(rgba, chosen, generator)
-    if config.occluder > 0:
-        chosen = _rand(batch, rgba.shape[:2], generator) < config.occluder
-        rgba = paint_occluders(rgba, chosen, generator)
-    return batch._replace(rgba=rgba)
+    return surround(batch._replace(rgba=rgba), config, generator)
 
 
 def mirror(batch: PairBatch, chosen: Tensor) -> PairBatch:
     """Mirrors the chosen pairs: pictures left to right, and the world in its plane x = 0.
 
-    With F = diag(−1, 1, 1, 1) a mirrored camera sees the mirrored object by F T F, again a rigid
-    motion, and its principal point changes side. Both views of a pair are mirrored, so their
-    relative motion is that of the mirrored object.
+    Both views of a pair are mirrored, so their relative motion is that of the mirrored object.
 
     Args:    chosen: (B,) bool.
     """
-    F = torch.diag(batch.K.new_tensor([-1.0, 1.0, 1.0, 1.0]))
     chosen = chosen.view(-1, 1, 1, 1)
-    K_mirrored = batch.K * batch.K.new_tensor([[1.0, 1.0, -1.0], [1.0, 1.0, 1.0], [1.0, 1.0, 1.0]])
+    T_mirrored, K_mirrored = mirrored_cameras(batch.T_world2cam, batch.K)
+    points = batch.points
+    if points is not None:
+        points = torch.where(chosen, points.flip(1), points)
     return batch._replace(
+        points=points,
         rgba=torch.where(chosen.unsqueeze(-1), batch.rgba.flip(-1), batch.rgba),
-        T_world2cam=torch.where(chosen, F @ batch.T_world2cam @ F, batch.T_world2cam),
+        T_world2cam=torch.where(chosen, T_mirrored, batch.T_world2cam),
         K=torch.where(chosen, K_mirrored, batch.K),
     )
-
-
-def crop(batch: PairBatch, strength: float, generator: torch.Generator | None) -> PairBatch:
-    """Scales and shifts each view at random, in the plane of the picture.
-
-    (u, v) → s (u, v) + t is a change of the camera's intrinsics, so everything stays exact.
-
-    Args:    strength: s is 1 ± this at most, each of t ± half of it.
-    """
-    n, views, _, h, w = batch.rgba.shape
-    draw = 2 * _rand(batch, (n, views, 3), generator) - 1
-    s, t = 1 + strength * draw[..., :1], 0.5 * strength * draw[..., 1:]
-    grid = (cell_centres((h, w), device=draw.device) - t[:, :, None, None]) / s[:, :, None, None]
-    # grid_sample has each axis from -1 to 1; ours has the longer one.
-    side = grid.new_tensor([max(h, w) / w, max(h, w) / h])
-    moved = F.grid_sample(
-        batch.rgba.flatten(0, 1), (grid * side).flatten(0, 1), align_corners=False
-    )
-    A = torch.eye(3, device=draw.device).repeat(n, views, 1, 1)
-    A[..., 0, 0] = A[..., 1, 1] = s[..., 0]
-    A[..., :2, 2] = t
-    return batch._replace(rgba=moved.view_as(batch.rgba), K=A @ batch.K)
-
-
-def paint_backgrounds(
-    rgba: Tensor, chosen: Tensor, generator: torch.Generator | None = None
-) -> Tensor:
-    """Puts made-up scenes behind the object: patches of smooth colours, with edges and grain.
-
-    Args:    rgba: (B, 2, 4, h, w) premultiplied.  chosen: (B, 2) bool.
-    Returns: (B, 2, 4, h, w). Where chosen, rgb is the whole picture, no longer bounded by alpha,
-             which is still the object's mask.
-    """
-    rgb, alpha = rgba[:, :, :3], rgba[:, :, 3:]
-    scene = _scenes(rgb, generator)
-    shown = torch.where(chosen[:, :, None, None, None], rgb + (1 - alpha) * scene, rgb)
-    return torch.cat([shown, alpha], dim=2)
-
-
-def paint_occluders(
-    rgba: Tensor, chosen: Tensor, generator: torch.Generator | None = None
-) -> Tensor:
-    """Puts blobs of made-up scenes before the object, on up to a third of the picture.
-
-    Args, returns: as of `paint_backgrounds`.
-    """
-    rgb, alpha = rgba[:, :, :3], rgba[:, :, 3:]
-    height = _smooth(rgb[:, :, :1], 4, generator)
-    share = 0.35 * torch.rand(chosen.shape, generator=generator, device=rgb.device)
-    rank = height.flatten(2).argsort(-1).argsort(-1).view_as(height) / height.shape[-2:].numel()
-    blob = (rank < share[:, :, None, None, None]) & chosen[:, :, None, None, None]
-    return torch.cat([torch.where(blob, _scenes(rgb, generator), rgb), alpha], dim=2)
-
-
-def _scenes(like: Tensor, generator: torch.Generator | None) -> Tensor:
-    """Random pictures (B, 2, 3, h, w) in [0, 1]: two textures that meet along random edges."""
-    parts = []
-    for _ in range(2):
-        base = torch.rand((*like.shape[:3], 1, 1), generator=generator, device=like.device)
-        coarse, fine = (_smooth(like, cells, generator) for cells in (3, 16))
-        parts.append(base + 0.25 * coarse + 0.12 * fine)
-    first, second = parts
-    edges = _smooth(like[:, :, :1], 5, generator) > 0
-    scene = torch.where(edges, first, second)
-    # Most of what photographs show is nearly grey.
-    grey = scene.mean(2, keepdim=True)
-    vivid = torch.rand((*like.shape[:2], 1, 1, 1), generator=generator, device=like.device) ** 2
-    grain = torch.randn(like.shape, generator=generator, device=like.device)
-    return (grey + vivid * (scene - grey) + 0.03 * grain).clamp(0, 1)
-
-
-def _smooth(like: Tensor, cells: int, generator: torch.Generator | None) -> Tensor:
-    """Gaussian noise of so many cells a side, enlarged to the size of `like`."""
-    shape = (*like.shape[:3], cells, cells)
-    noise = torch.randn(shape, generator=generator, device=like.device).flatten(0, 1)
-    size = like.shape[-2:]
-    return F.interpolate(noise, size=size, mode="bicubic").view(*like.shape[:3], *size)
 
 
 def change_colour(

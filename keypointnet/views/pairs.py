@@ -31,12 +31,15 @@ class PairBatch(NamedTuple):
                  uint8 on its way from the loading processes, until `to`.
     T_world2cam: (B, 2, 4, 4) float32.   K: (B, 2, 3, 3) float32, of normalised coordinates.
     models:      B names.
+    points:      (B, 2, N, 3) keypoints of the models that somebody has told, object frame: those of
+                 the model as it is shown, and those of its mirror image; None where nobody has.
     """
 
     rgba: Tensor
     T_world2cam: Tensor
     K: Tensor
     models: list[str]
+    points: Tensor | None = None
 
     def to(self, device: torch.device | str) -> PairBatch:
         """The batch on a device, with its pictures in float32.
@@ -134,7 +137,7 @@ class PairDataset(Dataset[PairBatch]):
 
     def collate(self, batches: Sequence[PairBatch]) -> PairBatch:
         """Joins batches into one, in float32."""
-        rgba, T_world2cam, K, models = zip(*batches, strict=True)
+        rgba, T_world2cam, K, models, _ = zip(*batches, strict=True)
         joined = PairBatch(
             torch.cat(rgba), torch.cat(T_world2cam), torch.cat(K), list(itertools.chain(*models))
         )
