@@ -127,7 +127,7 @@ def test_a_view_cut_around_what_is_seen_is_one_of_another_camera(batch):
             if there.abs().max() < 1:
                 found = box_of(cut.rgba[pair, view, 3])
                 torch.testing.assert_close(found, there.flatten(), rtol=0, atol=0.2)
-    assert len({round(value, 3) for value in scale.flatten().tolist()}) > 1  # not of the same amount
+    assert len({round(value, 3) for value in scale.flatten().tolist()}) > 1
     assert scale.max() > 1.2  # half of it is hidden, the rest is shown larger
 
 
