@@ -54,7 +54,7 @@ class Checkpoint:
         return self.groups.get("ema") or self.groups["model"]
 
 
-def build_model(config: TrainConfig) -> KeypointNet:
+def build_model(config: TrainConfig, *, pretrained: bool = False) -> KeypointNet:
     """A fresh network of the configuration."""
     c = config.model
     return KeypointNet(
@@ -66,6 +66,8 @@ def build_model(config: TrainConfig) -> KeypointNet:
         depth_offset=c.depth_offset,
         downsample=c.downsample,
         bn_momentum=c.bn_momentum,
+        trunk=c.trunk,
+        pretrained=pretrained,
     )
 
 

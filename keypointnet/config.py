@@ -28,6 +28,8 @@ class ModelConfig:
     """See `keypointnet.model.KeypointNet`."""
 
     num_keypoints: int = 10
+    trunk: str = "dilated"
+    """"dilated", the paper's, or "pyramid", which has seen ImageNet: for photographs."""
     channels: int = 64
     orientation_channels: int = 32
     orientation_network: str = "dilated"
@@ -212,6 +214,7 @@ def check_config(config: TrainConfig) -> None:
         ("optim.trained", config.optim.trained, ("all", "orientation", "keypoints")),
         ("optim.schedule", config.optim.schedule, ("constant", "one_cycle")),
         ("loss.variant", config.loss.variant, ("paper", "released")),
+        ("model.trunk", config.model.trunk, ("dilated", "pyramid")),
         ("model.orientation_network", config.model.orientation_network, ("dilated", "residual")),
     ):
         if value not in choices:

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torchvision.models.resnet import BasicBlock
 
 from keypointnet.heatmaps import cell_centres, concentration, expectation, spatial_softmax
+from keypointnet.pyramid_trunk import PyramidTrunk
 
 DILATIONS = (1, 1, 2, 4, 8, 16, 1, 2, 4, 8, 16, 1)
 LEAKY_SLOPE = 0.1
@@ -155,7 +156,9 @@ class KeypointNet(nn.Module):
     the i-th probability map and dᵢ the i-th depth map. A constant plane beside the colours carries
     the orientation flag: 1 where (+1, 0, 0) of the object projects to the right of (−1, 0, 0).
 
-    Args:    num_keypoints: N.  channels: of the trunk.  orientation_channels: of the orientation
+    Args:    num_keypoints: N.  channels: of the trunk.  trunk: "dilated", the paper's, or
+             "pyramid", see `PyramidTrunk`.  pretrained: the latter starts from its ImageNet
+             weights.  orientation_channels: of the orientation
              network; 0 leaves it out, and the flag plane too.  orientation_network: its kind, see
              `build_orientation_net`.  orientation_mirrored: in evaluation mode, average its answers
              for a picture and for the mirrored one, as is right for objects symmetric in x; not in
@@ -176,8 +179,12 @@ class KeypointNet(nn.Module):
         depth_offset: float = 30.0,
         downsample: int = 1,
         bn_momentum: float = 0.001,
+        trunk: str = "dilated",
+        pretrained: bool = False,
     ) -> None:
         super().__init__()
+        if trunk not in ("dilated", "pyramid"):
+            raise ValueError(f"trunk: expected 'dilated' or 'pyramid', got {trunk!r}")
         if num_keypoints < 1 or channels < 1 or orientation_channels < 0 or downsample < 1:
             raise ValueError(
                 "KeypointNet: expected num_keypoints, channels, downsample ≥ 1 and "
@@ -199,10 +206,19 @@ class KeypointNet(nn.Module):
             else None
         )
         planes = 3 if self.orientation is None else 4
-        self.trunk = DilatedTrunk(planes, channels, downsample=downsample, bn_momentum=bn_momentum)
+        self.trunk: nn.Module
+        if trunk == "dilated":
+            self.trunk = DilatedTrunk(
+                planes, channels, downsample=downsample, bn_momentum=bn_momentum
+            )
+            _xavier(self.trunk)
+        else:
+            self.trunk = PyramidTrunk(
+                planes, channels, downsample=downsample, pretrained=pretrained
+            )
         self.head_prob = nn.Conv2d(channels, num_keypoints, 3, padding=1)
         self.head_depth = nn.Conv2d(channels, num_keypoints, 3, padding=1)
-        for module in (self.trunk, self.head_prob, self.head_depth):
+        for module in (self.head_prob, self.head_depth):
             _xavier(module)
 
     def forward(

@@ -13,7 +13,8 @@ def resolve_autocast(amp: str, device: torch.device, config: ModelConfig) -> tor
     """The autocast context of a run, or None for float32.
 
     On CPUs, oneDNN's bf16 weight gradient of a dilated 3x3 convolution is NaN, or crashes, where
-    the number of channels is no multiple of 16: bf16 is kept off such networks.
+    the number of channels is no multiple of 16: bf16 is kept off such networks. The depthwise
+    convolutions of the pyramid are slower in bf16 there: "auto" leaves them in float32.
 
     Args:   amp: "bf16", "off" or "auto" (bf16 where the processor multiplies it natively).
     Raises: ConfigError: another value, or "bf16" where its gradients would be NaN.
@@ -22,7 +23,9 @@ def resolve_autocast(amp: str, device: torch.device, config: ModelConfig) -> tor
         amp = "off"  # YAML reads a bare off as false
     if amp not in ("auto", "bf16", "off"):
         raise ConfigError(f"run.amp: expected 'auto', 'bf16' or 'off', got {amp!r}")
-    channels = {"model.channels": config.channels}
+    channels = {}
+    if config.trunk == "dilated":
+        channels["model.channels"] = config.channels
     if config.orientation_network == "dilated":
         channels["model.orientation_channels"] = config.orientation_channels
     broken = {key: n for key, n in channels.items() if device.type == "cpu" and n % 16}
@@ -32,7 +35,9 @@ def resolve_autocast(amp: str, device: torch.device, config: ModelConfig) -> tor
             f"{key}: run.amp 'bf16' on a CPU needs a multiple of 16, got {n}: otherwise the "
             "gradients of dilated convolutions are NaN; change it, or set run.amp to off or auto"
         )
-    wanted = amp == "bf16" or (amp == "auto" and not broken and _has_native_bf16(device))
+    slow = device.type == "cpu" and config.trunk == "pyramid"
+    pays = not broken and not slow and _has_native_bf16(device)
+    wanted = amp == "bf16" or (amp == "auto" and pays)
     return torch.autocast(device.type, torch.bfloat16) if wanted else None
 
 

@@ -114,7 +114,7 @@ class Trainer:
             config, self.train_models, self.device, progress=self.processes.is_main
         )
         memory_format = torch.channels_last if config.run.channels_last else torch.contiguous_format
-        self.model: KeypointNet = build_model(config).to(
+        self.model: KeypointNet = build_model(config, pretrained=True).to(
             self.device,
             memory_format=memory_format,  # type: ignore[call-overload]
         )
