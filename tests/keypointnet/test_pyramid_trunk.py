@@ -63,5 +63,5 @@ def test_settings_that_make_no_sense():
     with pytest.raises(ValueError, match="expected 'dilated' or 'pyramid', got 'resnet'"):
         KeypointNet(3, trunk="resnet")
     config = load_config(None, ["model.trunk=resnet", "data.train=[{path: x}]"])
-    with pytest.raises(ConfigError, match="model.trunk: expected dilated or pyramid"):
+    with pytest.raises(ConfigError, match=r"model.trunk: expected dilated or pyramid"):
         check_config(config)
