@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from itertools import islice
 from typing import Any
 
@@ -52,8 +52,11 @@ def build_trainer(config: DictConfig, *, strict: bool = False) -> SegTrainer:
     if run.init:
         start = read_seg_checkpoint(run.init)
         load_weights(model, start.weights, start.path)
-    train = _read(config, config.data.train, model, strict)
-    check_keypoints(model, train, config.data.train)
+    train = {}
+    for name in training_sets(config):
+        train[name] = _read(config, name, model, strict)
+        check_keypoints(model, train[name], name)
+    first = next(iter(train.values()))
     evaluation = Evaluator(config, model, strict=strict) if run.eval_every else None
     return SegTrainer(
         model,
@@ -61,7 +64,7 @@ def build_trainer(config: DictConfig, *, strict: bool = False) -> SegTrainer:
         training_batches(config, train),
         make(config.schedule, "schedule"),
         out=run.out,
-        config=config_to_text(config, discovery=train.coco.get("discovery")),
+        config=config_to_text(config, discovery=first.coco.get("discovery")),
         steps=run.steps,
         evaluate=evaluation,
         draw=evaluation.draw if evaluation and takes_keypoints(model) else None,
@@ -94,18 +97,41 @@ def build_model(config: DictConfig) -> nn.Module:
     return model
 
 
+def training_sets(config: DictConfig) -> list[str]:
+    """The names of data.train, one or a list. Raises: SegConfigError: none, or one twice."""
+    train = config.data.train
+    names = [train] if isinstance(train, str) else list(train)
+    if not names or len(set(names)) < len(names):
+        raise SegConfigError(f"data.train: expected different data sets, at least one, got {names}")
+    return names
+
+
 def training_batches(
-    config: DictConfig, data: KeypointData
+    config: DictConfig, sets: Mapping[str, KeypointData]
 ) -> Callable[[int], Iterable[list[dict[str, Any]]]]:
     """First step → batches of training pictures from there on, shuffled by the run's seed.
 
+    Args:   sets: by name, those of `training_sets`, with the same keypoints.
     Raises: DataError: no pictures.  ValueError: a batch that the processes cannot share.
+            SegConfigError: data.repeat is not of as many sets.
     """
-    records = PackedRecords(dataset_dicts(data))
-    if not len(records):
-        raise DataError(f"{config.data.train}: no picture is left to train on; {data.report}")
+    repeat = list(config.data.get("repeat") or [1] * len(sets))
+    if len(repeat) != len(sets) or not all(isinstance(n, int) and n > 0 for n in repeat):
+        raise SegConfigError(
+            f"data.repeat: expected how often, at least once, for each of the {len(sets)} sets of "
+            f"data.train, got {repeat}"
+        )
+    for name, data in sets.items():
+        if not data.coco["images"]:
+            raise DataError(f"{name}: no picture is left to train on; {data.report}")
+    records = PackedRecords(
+        {**record, "copy": copy}
+        for data, times in zip(sets.values(), repeat, strict=True)
+        for copy in range(times)
+        for record in dataset_dicts(data)
+    )
     mapper = PoseMapper(
-        data.keypoint_names,
+        next(iter(sets.values())).keypoint_names,
         augmentation=make(config.data.augmentation, "data.augmentation"),
         donors=records,
         seed=config.train.seed,

@@ -165,6 +165,8 @@ def _set(config: DictConfig, key: str, value: Any, override: str) -> None:
         for name in map(str, value):
             _set(config, f"{key}.{name}", value[name], override)
         return
+    if isinstance(old, ListConfig) and isinstance(value, str):
+        value = ListConfig([value])  # one data set is a list of one
     _check_type(override, old, value)
     if isinstance(old, int) and isinstance(value, float):
         value = int(value)  # 1e4

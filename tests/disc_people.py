@@ -118,7 +118,8 @@ model = L(Pose2Seg)(
     score_mode="quality",
 )
 data = dict(
-    train="cocopersons_train",
+    train=["cocopersons_train"],
+    repeat=None,
     test=["cocopersons_val"],
     pictures_per_step=2,
     workers=0,

@@ -33,7 +33,8 @@ model = L(Pose2Seg)(
 )
 
 data = dict(
-    train="cocopersons_train",
+    train=("cocopersons_train",),
+    repeat=None,  # how often a picture of each of them is shown in an epoch: one number for each
     test=("cocopersons_val",),
     pictures_per_step=4,
     workers=4,

@@ -56,8 +56,8 @@ class PoseMapper:
              source: whose poses, or boxes, to use; None for the annotations.
              augmentation: None for none.  donors: dicts of the pictures to paste people from.
              image_format: "RGB" or "BGR".
-             seed: of the augmentation, together with image_id and "epoch" of the dict; a dict
-             without "epoch", as Detectron2's own loaders give, draws from torch's generator.
+             seed: of the augmentation, together with the dict's image_id, "epoch" and "copy"; a
+             dict without "epoch", as Detectron2's own loaders give, draws from torch's generator.
     Raises:  ValueError: another format; people to paste, and no donors or no annotations.
     """
 
@@ -133,7 +133,9 @@ class PoseMapper:
         generator = torch.Generator()
         if "epoch" in record:
             picture = int(record["image_id"]) % 2**64  # an id may be negative
-            words = np.random.SeedSequence([self.seed, picture, record["epoch"]])
+            seeds = [self.seed, picture, record["epoch"]]
+            # Each copy of a picture that is shown more than once an epoch is another.
+            words = np.random.SeedSequence(seeds + [record["copy"]] * bool(record.get("copy")))
             generator.manual_seed(int(words.generate_state(1, np.uint64)[0] >> 1))
         else:
             generator.manual_seed(int(torch.randint(2**62, ()).item()))

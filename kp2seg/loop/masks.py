@@ -51,7 +51,7 @@ def mask_config(
     Raises:  SegConfigError: what is wrong is named.
     """
     config = load_seg_config(file, overrides)
-    config.data.train, config.data.test = points.train, [points.test]
+    config.data.train, config.data.test = [points.train], [points.test]
     config.model.templates = str(points.templates)
     config.train.update({"out": str(out), **train})
     return config
