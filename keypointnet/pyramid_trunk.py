@@ -7,6 +7,8 @@ the time, and this one, whose ImageNet weights are installed with the project, d
 
 from __future__ import annotations
 
+from typing import Any
+
 import timm
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -44,9 +46,8 @@ class PyramidTrunk(nn.Module):
         )
         if pretrained:
             load_lite0(self.network)
-        self.lateral = nn.ModuleList(
-            nn.Conv2d(width, channels, 1) for width in self.network.feature_info.channels()
-        )
+        info: Any = self.network.feature_info
+        self.lateral = nn.ModuleList(nn.Conv2d(width, channels, 1) for width in info.channels())
         self.output = nn.Sequential(
             nn.Conv2d(channels, channels, 3, padding=1, bias=False),
             nn.BatchNorm2d(channels),

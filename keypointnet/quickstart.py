@@ -5,14 +5,15 @@ OUT/views              the rendered views, of training and held-out models
 OUT/checkpoints, …     the training run, see training.py
 OUT/keypoints.png      held-out views with their keypoints
 OUT/results.json       their evaluation, see reporting.py
+OUT/crowded            the training run of the network for crowded pictures, see teaching.py
 
 Every stage goes on where an earlier run of the same settings was stopped.
 """
 
 from __future__ import annotations
 
+import math
 import os
-import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -21,20 +22,21 @@ from pathlib import Path
 from typing import Any
 
 from keypointnet.checkpoints import load_model, read_checkpoint
-from keypointnet.config import ConfigError, StoreConfig, TrainConfig
+from keypointnet.config import StoreConfig, TrainConfig
+from keypointnet.demo_state import begin, settle_steps
 from keypointnet.distributed import resolve_device
 from keypointnet.drawing import keypoint_sheet, save_picture
 from keypointnet.evaluation import Evaluation
 from keypointnet.files import write_json
 from keypointnet.listing import listed
-from keypointnet.pacing import affordable_steps, scale_schedule, seconds_per_step
+from keypointnet.pacing import scale_schedule, seconds_per_step
 from keypointnet.progress import progress_bar
 from keypointnet.reporting import METRICS, align_columns, evaluate_checkpoints, results_document
 from keypointnet.training import Trainer
 from keypointnet.views.generate import RenderSettings, plan_jobs, prepare_store
 from keypointnet.views.pairs import open_models
 from keypointnet.views.sources import find_sources
-from keypointnet.views.storage import StorageError, read_json
+from keypointnet.views.storage import StorageError
 from keypointnet.views.workers import render_jobs
 
 EXPECTED: dict[str, float | None] = {
@@ -52,12 +54,6 @@ EXPECTED: dict[str, float | None] = {
 
 RESERVE_S = 45.0
 """Seconds kept for the evaluations, when a slow machine has to train for fewer steps."""
-
-_WRITTEN = (
-    "demo.json", "views", "checkpoints", "pictures", "tensorboard", "config.yaml",
-    "metrics.jsonl", "keypoints.png", "results.json", "scenes", "points", "masks",
-    "chair.safetensors", "loop.json", "report.html",
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -112,7 +108,7 @@ def run_demo(
     """
     began = time.monotonic()
     config = place(config, out)
-    state = begin(out, {"models": asdict(models), "config": asdict(config), **(besides or {})})
+    begin(out, {"models": asdict(models), "config": asdict(config), **(besides or {})})
     device = resolve_device(config.run.device)
     size = (config.data.image_size, config.data.image_size)
     result_seconds: dict[str, float] = {}
@@ -125,19 +121,10 @@ def run_demo(
         present = render(models, out / "views", size, workers)
     resumed = present > 0
 
-    steps = state.get("steps")
-    if steps is None:
-        steps = config.optim.steps
-        if limit_s > 0:
-            step_s = seconds_per_step(config, device)
-            left_s = limit_s - RESERVE_S - (time.monotonic() - began)
-            steps = affordable_steps(steps, step_s, left_s)
-            if steps < config.optim.steps:
-                say(
-                    f"     a step takes {step_s:.2f} s here: {steps} of {config.optim.steps} steps "
-                    f"fit into {limit_s / 60:g} minutes, for less accurate keypoints than README's"
-                )
-        write_json(out / "demo.json", {**state, "steps": steps})
+    left_s = limit_s - RESERVE_S - (time.monotonic() - began) if limit_s > 0 else math.inf
+    steps = settle_steps(
+        out, "steps", config.optim.steps, lambda: seconds_per_step(config, device), left_s, say
+    )
     say(f"2/{stages}  training: {steps} steps of {config.optim.pairs_per_step} pairs")
     last = out / "checkpoints" / "last.safetensors"
     with stage_timer(result_seconds, "training"):
@@ -158,6 +145,52 @@ def run_demo(
     return DemoResult(results[0].evaluation, steps, picture, resumed, result_seconds)
 
 
+def teach(
+    config: TrainConfig,
+    out: Path,
+    *,
+    left_s: float = math.inf,
+    say: Callable[[str], None] = print,
+) -> Path:
+    """Trains a network for crowded pictures on what that of `run_demo` has found.
+
+    Args:    config: with its own trunk and augmentation; keypoints, stores, seed and device are
+             those of the demo in `out`.  left_s: seconds that it may take.
+    Returns: its checkpoint.
+    Raises:  as `Trainer`.
+    """
+    teacher = out / "checkpoints" / "last.safetensors"
+    first = read_checkpoint(teacher).config
+    config = replace(
+        place(config, out),
+        model=replace(
+            config.model,
+            num_keypoints=first.model.num_keypoints,
+            depth_offset=first.model.depth_offset,
+        ),
+        run=replace(
+            config.run,
+            out=str(out / "crowded"),
+            teacher=str(teacher),
+            seed=first.run.seed,
+            device=first.run.device,
+        ),
+    )
+    device = resolve_device(config.run.device)
+    steps = settle_steps(
+        out,
+        "crowded_steps",
+        config.optim.steps,
+        lambda: seconds_per_step(config, device),
+        left_s,
+        say,
+    )
+    last = out / "crowded" / "checkpoints" / "last.safetensors"
+    if not last.exists() or read_checkpoint(last).step < steps:
+        Trainer(scale_schedule(config, steps), resume=True).run()
+    return last
+
+
 def place(config: TrainConfig, out: Path) -> TrainConfig:
     """The configuration with its stores and its output in `out`."""
     views = str(out / "views")
@@ -170,49 +203,6 @@ def place(config: TrainConfig, out: Path) -> TrainConfig:
         ),
         run=replace(config.run, out=str(out)),
     )
-
-
-def begin(out: Path, asked: dict[str, Any]) -> dict[str, Any]:
-    """The state of a demo in `out`: of the run to go on with, or a new one, written.
-
-    Args:    asked: JSON values; a run is gone on with only if it was asked for the same.
-    Returns: {"asked": …} and, once known, "steps".
-    Raises:  ConfigError: `out` holds a demo of other settings (each is named), or something else
-             that a demo would write over.
-    """
-    path = out / "demo.json"
-    state = read_json(path)
-    if state is None:
-        if there := _written(out):
-            raise ConfigError(
-                f"{out}: holds {', '.join(there)}, but not of a demo; choose another folder"
-            )
-        out.mkdir(parents=True, exist_ok=True)
-        state = {"asked": asked}
-        write_json(path, state)
-    elif different := list(_differences(state["asked"], asked)):
-        raise ConfigError(
-            f"{out}: was begun with other settings ({'; '.join(different)}); start anew with "
-            "--fresh, or choose another folder"
-        )
-    assert isinstance(state, dict)
-    return state
-
-
-def discard(out: Path) -> None:
-    """Removes an earlier demo: what it wrote and nothing else; does nothing where none is.
-
-    Raises: ConfigError: `out` holds, say, checkpoints that are not a demo's.
-    """
-    there = _written(out)
-    if there and "demo.json" not in there:
-        raise ConfigError(f"{out}: holds {', '.join(there)}, but not of a demo; nothing is removed")
-    for name in reversed(there):  # demo.json last: killed half-way, it is still a demo's folder
-        path = out / name
-        if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path)
-        else:
-            path.unlink(missing_ok=True)
 
 
 def render(models: DemoModels, root: Path, size: tuple[int, int], workers: int | None) -> int:
@@ -263,22 +253,9 @@ def format_demo_table(result: DemoResult) -> str:
     return align_columns(table_rows(result))
 
 
-def _written(out: Path) -> list[str]:
-    return [name for name in _WRITTEN if (out / name).exists()]
-
-
 @contextmanager
 def stage_timer(seconds: dict[str, float], name: str) -> Iterator[None]:
     """Notes how long a stage takes. Args: seconds: of the stages so far."""
     started = time.monotonic()
     yield
     seconds[name] = round(time.monotonic() - started, 1)
-
-
-def _differences(there: Any, wanted: Any, name: str = "") -> Iterator[str]:
-    """Each setting that differs, as "name: a there, b asked for"."""
-    if isinstance(there, dict) and isinstance(wanted, dict):
-        for key in sorted({*there, *wanted}):
-            yield from _differences(there.get(key), wanted.get(key), f"{name}.{key}".lstrip("."))
-    elif there != wanted:
-        yield f"{name}: {there!r} there, {wanted!r} asked for"

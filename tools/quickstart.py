@@ -1,14 +1,15 @@
 #!/usr/bin/env python3
-"""Discovers 3-D keypoints of chairs from rendered views alone, in minutes on two CPU cores.
+"""Finds keypoints that nobody labelled, and masks along them, in minutes on two CPU cores.
 
-    tools/quickstart.py              what `make demo` runs; stopped, it goes on when run again
-    tools/quickstart.py --fresh      starts anew
-    tools/quickstart.py --loop       goes on to masks, and to a report of all of it
+    tools/quickstart.py                    what `make demo` runs; run again, it goes on
+    tools/quickstart.py --fresh            starts anew
+    tools/quickstart.py --keypoints-only   stops at the keypoints
 
 Renders parametric chairs, trains a small KeypointNet on most of them, evaluates it on the others,
-and draws what it found there. With --loop it renders crowds of chairs, finds its keypoints in them,
-clusters these into templates and trains a mask model on them, and beside it one on true keypoints
-and one on none; OUT/report.html shows it.
+and draws what it found there. Then a second network learns to find the same points in crowded
+pictures; crowds of chairs are rendered, the points found in them and clustered into templates, and
+a mask model trained on them, beside one on true keypoints and one on none. OUT/report.html shows
+all of it.
 """
 
 from __future__ import annotations
@@ -32,12 +33,16 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     add = parser.add_argument
     add("--fresh", action="store_true", help="remove an earlier demo from OUT first")
     add("--out", type=Path, default=Path("runs/demo"), help="folder to write (runs/demo)")
-    add("--config", type=Path, help="of KeypointNet (configs/keypointnet/demo.yaml; with --loop "
-        "demo-loop.yaml)")  # fmt: skip
+    add("--keypoints-only", action="store_true", help="no crowds and no masks")
+    add("--config", type=Path, default=ROOT / "configs/keypointnet/demo.yaml",
+        help="of KeypointNet")  # fmt: skip
+    add("--crowded", type=Path, default=ROOT / "configs/keypointnet/demo-pictures.yaml",
+        metavar="CONFIG", help="of the KeypointNet for crowded pictures")  # fmt: skip
+    add("--crowded-override", action="append", default=[], metavar="key=value",
+        help="setting of it to change; may be given several times")  # fmt: skip
     add("--train", help="models to train on (chair:0-300)")
     add("--test", help="held-out models (chair:10000-10012)")
     add("--views", type=at_least_one, help="views of each model (40)")
-    add("--loop", action="store_true", help="go on to masks from these keypoints")
     add("--masks", type=Path, default=ROOT / "configs/kp2seg/demo.py", metavar="CONFIG",
         help="LazyConfig of the mask model")  # fmt: skip
     add("--mask-override", action="append", default=[], metavar="key=value",
@@ -54,7 +59,8 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     add(
         "--minutes",
         type=float,
-        help="train for fewer steps where all would take longer; 0: no limit (7.8; loop: 15)",
+        default=9.6,
+        help="train for fewer steps where all would take longer; 0: no limit (9.6)",
     )
     add("overrides", nargs="*", metavar="key=value", help="settings of KeypointNet to change")
     return parser.parse_intermixed_args(arguments)
@@ -65,23 +71,21 @@ def main(arguments: list[str] | None = None) -> None:
     # Imported here because rendering processes import this file, and need none of it.
     from keypointnet.checkpoints import CheckpointError
     from keypointnet.config import load_config
-    from keypointnet.quickstart import DemoModels, discard, format_demo_table, run_demo
+    from keypointnet.demo_state import discard
+    from keypointnet.quickstart import DemoModels, format_demo_table, run_demo
     from keypointnet.training import TrainingError
     from keypointnet.views.workers import WorkerError
 
     given = {name: getattr(args, name) for name in ("train", "test", "views")}
     models = DemoModels(**{name: value for name, value in given.items() if value is not None})
-    minutes = args.minutes if args.minutes is not None else 15.0 if args.loop else 7.8
-    how = {"workers": args.workers, "limit_s": 60 * minutes}
+    how = {"workers": args.workers, "limit_s": 60 * args.minutes}
     stopped = "\nstopped; the same command goes on from here"
     errors = CheckpointError, TrainingError, WorkerError
     with errors_in_one_line("quickstart", *errors, stopped=stopped):
-        name = "demo-loop.yaml" if args.loop else "demo.yaml"
-        file = args.config or ROOT / "configs/keypointnet" / name
-        config = load_config(file, [f"run.seed={args.seed}", *args.overrides])
+        config = load_config(args.config, [f"run.seed={args.seed}", *args.overrides])
         if args.fresh:
             discard(args.out)
-        if args.loop:
+        if not args.keypoints_only:
             result, table, report = whole_loop(args, config, models, how)
         else:
             result = run_demo(config, models, args.out, **how)
@@ -98,6 +102,7 @@ def whole_loop(
     args: argparse.Namespace, config: TrainConfig, models: DemoModels, how: dict[str, Any]
 ) -> tuple[DemoResult, str, Path]:
     """What the first half found, the table of both, and the report."""
+    from keypointnet.config import load_config
     from kp2seg.keypoint_sources.discovered import Finding
     from kp2seg.loop.demo import LoopSettings, format_loop_table, run_loop_demo
     from kp2seg.training import SegTrainingError
@@ -113,8 +118,9 @@ def whole_loop(
         finding=Finding(corners=True, **{k: v for k, v in finding.items() if v is not None}),
         **{name: value for name, value in given.items() if value is not None},
     )
+    crowded = load_config(args.crowded, args.crowded_override)
     with errors_in_one_line("quickstart", SegTrainingError):
-        result = run_loop_demo(config, models, loop, args.out, **how)
+        result = run_loop_demo(config, crowded, models, loop, args.out, **how)
     return result.keypoints, format_loop_table(result), result.report
 
 

@@ -1,4 +1,4 @@
-"""Masks of tools/quickstart.py --loop: light.py, quicker: regions of 96 px, minutes on two cores.
+"""Masks of tools/quickstart.py: light.py, quicker: regions of 96 px, minutes on two cores.
 
 Templates and data sets are set there; channels that depend on them are counted. The backbone sees
 the skeleton beside the picture: a head that sees it after the backbone alone takes too long to

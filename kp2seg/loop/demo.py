@@ -2,6 +2,7 @@
 
 Beside what keypointnet's quickstart writes:
 
+OUT/crowded               a KeypointNet for pictures, taught by the first one
 OUT/scenes/{train,test}   pictures of crowds of the same models, see views/scenes.py
 OUT/points                discovered and true keypoints as COCO JSON, and their templates
 OUT/masks/NAME            a training run for each kind of keypoints
@@ -14,18 +15,18 @@ Every stage goes on where an earlier run of the same settings was stopped.
 
 from __future__ import annotations
 
+import math
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from keypointnet.checkpoints import read_checkpoint
 from keypointnet.config import TrainConfig
+from keypointnet.demo_state import settle_steps
 from keypointnet.files import write_json
-from keypointnet.pacing import affordable_steps
 from keypointnet.progress import progress_bar
 from keypointnet.quickstart import (
     DemoModels,
@@ -34,6 +35,7 @@ from keypointnet.quickstart import (
     seconds_row,
     stage_timer,
     table_rows,
+    teach,
 )
 from keypointnet.reporting import align_columns
 from keypointnet.views.scene_files import plan_pictures, prepare_scenes, render_scenes
@@ -50,7 +52,9 @@ from kp2seg.loop.study import TITLES, compare, figures, ratios
 from kp2seg.report.keypoints import KeypointRun
 from kp2seg.report.write import write_report
 
-STAGES = 7
+STAGES = 8
+KEYPOINT_SHARE, CROWDED_SHARE = 0.4, 0.62
+"""Of the time, when the keypoints on black, and those in pictures, have to be there."""
 RESERVE_S = 60.0
 """Seconds kept for scoring the masks and the report, when a slow machine trains for fewer steps."""
 
@@ -59,6 +63,7 @@ EXPECTED: dict[str, float | None] = {
     "none": None,
     "discovered": None,
     "true": None,
+    "crowded": None,
     "crowds": None,
     "discovery": None,
     "masks": None,
@@ -107,38 +112,47 @@ class LoopResult:
 
 def run_loop_demo(
     config: TrainConfig,
+    crowded: TrainConfig,
     models: DemoModels,
     loop: LoopSettings,
     out: Path,
     *,
     workers: int | None = None,
     limit_s: float = 0.0,
-    keypoint_share: float = 0.5,
     say: Callable[[str], None] = print,
 ) -> LoopResult:
     """Runs every stage.
 
     Args:    config, models, out, workers, say: see `keypointnet.quickstart.run_demo`.
+             crowded: of the KeypointNet for pictures, see `keypointnet.quickstart.teach`.
              limit_s: a machine too slow to be done by then trains for fewer steps; 0: no limit.
-             keypoint_share: of the limit, for the first half.
     Raises:  as `run_demo`, `discover_dataset`, `masks_of` and `write_report`.
     """
     began = time.monotonic()
-    asked = {"loop": {**asdict(loop), "overrides": list(loop.overrides)}}
+    limit_s = limit_s or math.inf
+    asked = {
+        "crowded": asdict(crowded),
+        "loop": {**asdict(loop), "overrides": list(loop.overrides)},
+    }
     first = run_demo(
         config,
         models,
         out,
         workers=workers,
-        limit_s=keypoint_share * limit_s,
+        limit_s=KEYPOINT_SHARE * limit_s if limit_s < math.inf else 0.0,
         stages=STAGES,
         besides=asked,
         say=say,
     )
     seconds: dict[str, float] = {}
-    weights = out / "checkpoints" / "last.safetensors"
+    found_on_black = out / "checkpoints" / "last.safetensors"
 
-    say(f"4/{STAGES}  crowds: {loop.train_pictures} pictures to train on, {loop.test_pictures} not")
+    say(f"4/{STAGES}  a network that finds the same keypoints in crowded pictures")
+    with stage_timer(seconds, "crowded"):
+        left_s = CROWDED_SHARE * limit_s - (time.monotonic() - began)
+        weights = teach(crowded, out, left_s=left_s, say=say)
+
+    say(f"5/{STAGES}  crowds: {loop.train_pictures} pictures to train on, {loop.test_pictures} not")
     with stage_timer(seconds, "crowds"):
         train = make_crowds(
             loop.train, loop.train_pictures, out / "scenes/train", loop, 2 * loop.seed, workers
@@ -147,20 +161,23 @@ def run_loop_demo(
             loop.test, loop.test_pictures, out / "scenes/test", loop, 2 * loop.seed + 1, workers
         )
 
-    say(f"5/{STAGES}  keypoints of every object, and templates of their poses")
+    say(f"6/{STAGES}  keypoints of every object, and templates of their poses")
     with stage_timer(seconds, "discovery"):
         points = point_sets(weights, train, test, out / "points", loop)
 
     with stage_timer(seconds, "masks"):
-        steps = _affordable(loop, points, out, limit_s - (time.monotonic() - began), limit_s, say)
-        say(f"6/{STAGES}  masks, three times {steps} steps: with no, discovered and true keypoints")
+        probe = mask_config(Path(loop.masks), loop.overrides, points[-1], out / "masks/probe")
+        left_s = (limit_s - RESERVE_S - (time.monotonic() - began)) / len(points)
+        one = partial(seconds_per_step, probe)
+        steps = settle_steps(out, "mask_steps", int(probe.train.steps), one, left_s, say)
+        say(f"7/{STAGES}  masks, three times {steps} steps: with no, discovered and true keypoints")
         results = compare(
             points, Path(loop.masks), loop.overrides, out / "masks", steps=steps, seed=loop.seed
         )
         rows = figures(results)
         bundle(weights, results["discovered"], loop.finding, out)
 
-    say(f"7/{STAGES}  report")
+    say(f"8/{STAGES}  report")
     with stage_timer(seconds, "report"):
         report = out / "report.html"
         write_report(
@@ -169,7 +186,7 @@ def run_loop_demo(
             f"kp2seg's demo: {first.steps} steps of KeypointNet on rendered views of {models.train}"
             f", then {steps} steps of each mask model on {loop.train_pictures} pictures of crowds; "
             f"everything is scored on {models.test} and {loop.test}, which neither has seen.",
-            _keypoint_run(out, weights, models, first),
+            _keypoint_run(out, found_on_black, models, first),
             results,
         )
     write_json(
@@ -244,34 +261,6 @@ def bundle(weights: Path, result: MaskResult, finding: Finding, out: Path) -> Pa
     file = out / "chair.safetensors"
     save_seg_checkpoint(file, {"model": tensors}, step=masks.step, config=text)
     return file
-
-
-def _affordable(
-    loop: LoopSettings,
-    points: Sequence[PointSet],
-    out: Path,
-    left_s: float,
-    limit_s: float,
-    say: Callable[[str], None],
-) -> int:
-    """Steps of each mask model: what an earlier run settled on, or what there is time for."""
-    path = out / "demo.json"
-    state: Any = read_json(path)
-    if "mask_steps" in state:
-        return int(state["mask_steps"])
-    probe = mask_config(Path(loop.masks), loop.overrides, points[-1], out / "masks/probe")
-    steps = int(probe.train.steps)
-    if limit_s > 0:
-        step_s = seconds_per_step(probe)
-        fits = affordable_steps(steps, step_s, (left_s - RESERVE_S) / len(points))
-        if fits < steps:
-            say(
-                f"     a step takes {step_s:.2f} s here: {fits} of {steps} steps fit into the time "
-                "that is left, for worse masks than README's"
-            )
-        steps = fits
-    write_json(path, {**state, "mask_steps": steps})
-    return steps
 
 
 def _keypoint_run(out: Path, weights: Path, models: DemoModels, first: DemoResult) -> KeypointRun:

@@ -11,6 +11,14 @@ from kp2seg.keypoint_sources.layouts import CORNERS
 from kp2seg.loop.study import TITLES, format_comparison, ratios
 from kp2seg.modeling.discovering import DiscoveringPose2Seg
 
+CROWDED = [
+    word
+    for override in (
+        *("optim.steps=2", "optim.pairs_per_step=2", "model.channels=4", "data.image_size=16"),
+        *("run.log_every=1", "run.checkpoint_every=1"),
+    )
+    for word in ("--crowded-override", override)
+]
 TINY = [
     *("optim.steps=3", "optim.pairs_per_step=2", "model.num_keypoints=5", "model.channels=4"),
     *("model.orientation_channels=4", "data.image_size=16", "run.checkpoint_every=1"),
@@ -18,7 +26,7 @@ TINY = [
 ]
 FEW = [
     *("--train", "chair:0-2", "--test", "chair:100-102", "--views", "4", "--workers", "1"),
-    *("--loop", "--crowd-train", "chair:0-3", "--crowd-test", "chair:100-102"),
+    *("--crowd-train", "chair:0-3", "--crowd-test", "chair:100-102"),
     *("--pictures", "4", "2", "--templates", "2", "--min-confidence", "0"),
     *("--min-on-object", "0"),
 ]
@@ -35,11 +43,11 @@ MASKS = [
 @pytest.mark.slow
 def test_from_nothing_to_a_report_and_on_where_it_was(load_tool, tmp_path, capsys):
     tool, out = load_tool("quickstart"), tmp_path / "demo"
-    command = ["--out", str(out), *FEW, *MASKS, *TINY]
+    command = ["--out", str(out), *FEW, *CROWDED, *MASKS, *TINY]
     tool.main(command)
     said = capsys.readouterr().out
-    for stage in range(1, 8):
-        assert f"{stage}/7  " in said
+    for stage in range(1, 9):
+        assert f"{stage}/8  " in said
     assert re.search(r"AP, discovered keypoints +\d\.\d{3}", said)
 
     for kind in ("discovered", "true", "none"):
@@ -87,7 +95,7 @@ def test_from_nothing_to_a_report_and_on_where_it_was(load_tool, tmp_path, capsy
     )
     with pytest.raises(SystemExit, match=r"loop\.templates: 2 there, 3 asked for"):
         tool.main([*command, "--templates", "3"])
-    tool.main([*command[:2], *FEW, *MASKS, *TINY, "--fresh", "--templates", "1"])
+    tool.main([*command[:2], *FEW, *CROWDED, *MASKS, *TINY, "--fresh", "--templates", "1"])
     assert json.loads((out / "demo.json").read_text())["asked"]["loop"]["templates"] == 1
 
 
