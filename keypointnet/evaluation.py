@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from keypointnet.geometry import (
@@ -101,10 +102,12 @@ def predict_views(
     batch_size: int = 64,
     *,
     mirrored: bool = False,
+    size: int | None = None,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
     """Runs a network over views of one model, on black, at the network's device.
 
     Args:    mirrored: show it the mirrored pictures; the cameras are then `mirrored_cameras`.
+             size: px of the longer side, to show the pictures in; that of the store without.
     Returns: uvz (V, N, 3), T_world2cam (V, 4, 4), K (V, 3, 3), float64 on the CPU, and the
              predicted orientation flags (V,) or None.
     """
@@ -114,6 +117,9 @@ def predict_views(
     for start in range(0, len(loaded), batch_size):
         rgb = np.stack([view.rgba[..., :3] for view in loaded[start : start + batch_size]])
         image = torch.from_numpy(rgb).to(device).permute(0, 3, 1, 2).float() / 255
+        if size is not None and size != max(image.shape[-2:]):
+            scale = size / max(image.shape[-2:])
+            image = F.interpolate(image, scale_factor=scale, mode="bilinear", antialias=True)
         prediction = model(image.flip(-1) if mirrored else image)
         uvz.append(prediction.uvz.double().cpu())
         if prediction.orientation_uv is not None:

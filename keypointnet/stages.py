@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
-from keypointnet.checkpoints import load_model
+from keypointnet.checkpoints import read_checkpoint, trained_model
 from keypointnet.config import ConfigError, TrainConfig
 from keypointnet.objective import orientation_losses, pair_losses
 from keypointnet.teaching import agreed_points, taught_losses
@@ -48,7 +48,8 @@ def taught_points(
     """
     if config.run.teacher is None:
         return {}
-    teacher = load_model(config.run.teacher, device)
+    checkpoint = read_checkpoint(config.run.teacher)
+    teacher = trained_model(checkpoint, device)
     if teacher.num_keypoints != config.model.num_keypoints:
         raise ConfigError(
             f"run.teacher: {config.run.teacher} has {teacher.num_keypoints} keypoints, "
@@ -60,4 +61,6 @@ def taught_points(
             f"data.train: two stores have a model {min(repeated)}; with run.teacher, folders of "
             "stores need different names"
         )
-    return dict(zip(names, agreed_points(teacher, models, progress=progress), strict=True))
+    size = checkpoint.config.data.image_size
+    points = agreed_points(teacher, models, size=size, progress=progress)
+    return dict(zip(names, points, strict=True))

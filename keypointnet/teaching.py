@@ -30,11 +30,16 @@ MAX_VIEWS = 24
 
 @torch.inference_mode()
 def agreed_points(
-    teacher: KeypointNet, models: Sequence[ModelViews], *, progress: bool = False
+    teacher: KeypointNet,
+    models: Sequence[ModelViews],
+    *,
+    size: int | None = None,
+    progress: bool = False,
 ) -> Tensor:
     """Where a network's keypoints are on each model: the median of what it says of all views.
 
-    Args:    teacher: in evaluation mode.
+    Args:    teacher: in evaluation mode.  size: px, the side of the pictures that it knows; those
+             of the views without.
     Returns: (M, 2, N, 3) float32 on the CPU, object frame: of the model, and of the model mirrored
              in x = 0 as the network sees it in mirrored pictures (whose left is called left).
     """
@@ -44,7 +49,9 @@ def agreed_points(
         chosen = range(0, n_views, -(-n_views // MAX_VIEWS))
         both = []
         for mirrored in (False, True):
-            uvz, T_world2cam, K, _ = predict_views(teacher, views, chosen, mirrored=mirrored)
+            uvz, T_world2cam, K, _ = predict_views(
+                teacher, views, chosen, mirrored=mirrored, size=size
+            )
             X_world = transform_points(invert_rigid(T_world2cam), unproject(uvz, K))
             both.append(X_world.median(dim=0).values)
         rows.append(torch.stack(both))

@@ -55,7 +55,7 @@ def teacher(config, tmp_path) -> Path:
 def told(X_of: dict[str, torch.Tensor], wrong: int = 0):
     """A `predict_views` that sees given points (N, 3) of each model, in some views others."""
 
-    def predict(model, views, indices, batch_size=64, *, mirrored=False):
+    def predict(model, views, indices, batch_size=64, *, mirrored=False, size=None):
         loaded = [views.store.view(views.model, i) for i in indices]
         T = torch.from_numpy(np.stack([view.T_world2cam for view in loaded]))
         K = torch.eye(3, dtype=torch.float64).expand(len(loaded), 3, 3)
@@ -102,6 +102,34 @@ def test_a_network_sees_the_mirrored_model_in_mirrored_pictures(models, teacher)
         rows = torch.stack(seen[views.name])
         assert len(rows) == 10  # every view
         torch.testing.assert_close(rows.median(0).values, row[1], rtol=0, atol=1e-3)
+
+
+def test_a_teacher_sees_pictures_of_the_size_that_it_knows(models):
+    sizes, network = set(), KeypointNet(3, channels=4, orientation_channels=4).eval()
+    network.register_forward_pre_hook(lambda _, args: sizes.add(tuple(args[0].shape[-2:])))
+    points = agreed_points(network, models, size=16)
+    assert sizes == {(16, 16)}
+    assert points.shape == (3, 2, 3, 3)
+    agreed_points(network, models)
+    assert sizes == {(16, 16), (32, 32)}
+
+
+def test_the_checkpoint_tells_the_size(config, teacher, models, monkeypatch):
+    seen = []
+
+    def agreed(teacher, models, *, size, progress):
+        seen.append(size)
+        return torch.zeros(len(models), 2, 4, 3)
+
+    monkeypatch.setattr("keypointnet.stages.agreed_points", agreed)
+    points = taught_points(
+        config("run", f"run.teacher={teacher}", "data.image_size=64"),
+        models,
+        torch.device("cpu"),
+        progress=False,
+    )
+    assert seen == [32]
+    assert points.keys() == {views.name for views in models}
 
 
 # --- the loss
