@@ -22,7 +22,9 @@ def add_finding(parser: argparse.ArgumentParser) -> None:
     for name, value in vars(Finding()).items():
         flag = f"--{name.replace('_', '-')}"
         if isinstance(value, bool):
-            parser.add_argument(flag, action="store_true", help=_ABOUT[name])
+            parser.add_argument(
+                flag, action=argparse.BooleanOptionalAction, default=value, help=_ABOUT[name]
+            )
             continue
         parser.add_argument(flag, type=float, default=value, help=f"{_ABOUT[name]} ({value:g})")
 

@@ -248,9 +248,9 @@ def point_sets(
     """No, discovered and true keypoints."""
     k = loop.templates
     return [
-        no_points(train, test, out),
-        discovered_points(weights, train, test, out, loop.finding, k=k),
-        true_points(train, test, out, loop.finding, k=k),
+        no_points([train], test, out),
+        discovered_points(weights, [train], test, out, loop.finding, k=k),
+        true_points([train], test, out, loop.finding, k=k),
     ]
 
 

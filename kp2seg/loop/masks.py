@@ -13,7 +13,9 @@ from typing import Any
 from detectron2.engine import HookBase
 from omegaconf import DictConfig
 
+from keypointnet.files import write_json
 from keypointnet.progress import progress_bar
+from keypointnet.views.storage import read_json
 from kp2seg.build import build_trainer
 from kp2seg.data.catalog import read_dataset
 from kp2seg.evaluation.cache import Cache
@@ -31,7 +33,7 @@ class MaskResult:
     Attributes:
         points: the set.  checkpoint: of the model.
         evaluation: of its masks.  predictions: the masks.
-        seconds: of the training in this run.
+        seconds: of the training, in all its runs.
     """
 
     points: PointSet
@@ -51,8 +53,9 @@ def mask_config(
     Raises:  SegConfigError: what is wrong is named.
     """
     config = load_seg_config(file, overrides)
-    config.data.train, config.data.test = [points.train], [points.test]
-    config.model.templates = str(points.templates)
+    config.data.train, config.data.test = list(points.train), [points.test]
+    if points.templates is not None:
+        config.model.templates = str(points.templates)
     config.train.update({"out": str(out), **train})
     return config
 
@@ -68,10 +71,16 @@ def masks_of(
     trainer = build_trainer(config)
     trainer.resume()
     trainer.register_hooks([_ProgressHook(f"masks, {points.name}")])
-    trainer.fit()
-    seconds = time.monotonic() - started
+    clock = Path(config.train.out) / "seconds.json"
+    seconds = read_json(clock) or 0.0
+    try:
+        trainer.fit()
+    finally:
+        seconds += time.monotonic() - started
+        if Path(config.train.out).is_dir():
+            write_json(clock, seconds)
     last, _ = checkpoint_files(config.train.out)
-    data = read_dataset(points.test)
+    data = read_dataset(points.test, keypoints=points.templates is not None)
     file = Path(config.train.out) / "test.predictions.json"
     cache = cached_predictions(
         last, points.test, data, file, device=device, amp=amp, renew=True, progress=True

@@ -1,11 +1,12 @@
 """The keypoints that masks are learnt from: discovered, true, or the corners of the box alone.
 
-A point set is COCO keypoint JSON of the objects to learn from and of those to score, the same
-objects in every set, and the templates of their poses.
+A point set is COCO keypoint JSON of the objects to learn from, one for each data set, and of those
+to score, the same objects in every set, and the templates of their poses.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,6 +15,7 @@ import numpy as np
 
 from keypointnet.drawing import save_picture
 from keypointnet.files import write_json
+from kp2seg.data.coco_json import read_json
 from kp2seg.data.object_boxes import read_object_boxes
 from kp2seg.data.problems import DataError
 from kp2seg.discovery import discover_dataset
@@ -41,20 +43,20 @@ class PointSet:
     """Keypoints to learn masks from.
 
     Attributes:
-        name: "discovered", "true" or "none".
+        name: "discovered", "true", "none", or "mask_rcnn", which has plain boxes.
         train, test: data sets, FILE.json@FOLDER.
-        templates: their JSON.
+        templates: their JSON; None for a model that takes no keypoints.
     """
 
     name: str
-    train: str
+    train: tuple[str, ...]
     test: str
-    templates: Path
+    templates: Path | None
 
 
 def discovered_points(
     weights: Path,
-    train: ObjectData,
+    train: Sequence[ObjectData],
     test: ObjectData,
     out: Path,
     finding: Finding,
@@ -62,14 +64,13 @@ def discovered_points(
     k: int = 3,
     device: Any = "cpu",
 ) -> PointSet:
-    """What a KeypointNet finds in the boxes of both data sets; the names are those of the first.
+    """What a KeypointNet finds in the boxes of all data sets; the names are those of the first.
 
     Args:    weights: its checkpoint.  out: folder.  k: how many templates.
     Raises:  as `discover_dataset` and `fit_templates`.
     """
     like = None
-    for side, data in (("train", train), ("test", test)):
-        file = out / f"discovered-{side}.json"
+    for file, data in _files("discovered", train, test, out):
         discover_dataset(
             weights,
             data.file,
@@ -80,52 +81,73 @@ def discovered_points(
             like=like,
             device=device,
         )
-        like = out / "discovered-train.json"
+        like = like or file
     return _point_set("discovered", train, test, out, k)
 
 
 def true_points(
-    train: ObjectData, test: ObjectData, out: Path, finding: Finding, *, k: int = 3
+    train: Sequence[ObjectData], test: ObjectData, out: Path, finding: Finding, *, k: int = 3
 ) -> PointSet:
     """The annotations' own keypoints, and the corners of the boxes where `finding` has them.
 
     Raises: DataError: they have none.
     """
-    for side, data in (("train", train), ("test", test)):
-        _write(out / f"true-{side}.json", data, true=True, corners=finding.corners)
+    for file, data in _files("true", train, test, out):
+        _write(file, data, true=True, corners=finding.corners)
     return _point_set("true", train, test, out, k)
 
 
-def no_points(train: ObjectData, test: ObjectData, out: Path) -> PointSet:
+def no_points(train: Sequence[ObjectData], test: ObjectData, out: Path) -> PointSet:
     """The corners of the boxes and nothing else, with one template: a square."""
-    for side, data in (("train", train), ("test", test)):
-        _write(out / f"none-{side}.json", data, true=False, corners=True)
+    for file, data in _files("none", train, test, out):
+        _write(file, data, true=False, corners=True)
     return _point_set("none", train, test, out, 1)
 
 
-def _point_set(name: str, train: ObjectData, test: ObjectData, out: Path, k: int) -> PointSet:
-    poses = read_poses(out / f"{name}-train.json")
+def plain_boxes(train: Sequence[ObjectData], test: ObjectData, out: Path) -> PointSet:
+    """The same objects without keypoints, for a detector that finds its own.
+
+    The pictures are those of the other sets, so pictures without an object are not among them.
+    Crowds stay in, to be ignored.
+    """
+    for file, data in _files("mask_rcnn", train, test, out):
+        _write(file, data, true=False, corners=False, crowds=True)
+    names = tuple(f"{file}@{data.images}" for file, data in _files("mask_rcnn", train, test, out))
+    return PointSet("mask_rcnn", names[:-1], names[-1], None)
+
+
+def _files(
+    name: str, train: Sequence[ObjectData], test: ObjectData, out: Path
+) -> list[tuple[Path, ObjectData]]:
+    """The file of each data set, that to score last."""
+    first, *more = train
+    sides = {"train": first, **{f"train-{n}": data for n, data in enumerate(more, 2)}}
+    return [(out / f"{name}-{side}.json", data) for side, data in {**sides, "test": test}.items()]
+
+
+def _point_set(
+    name: str, train: Sequence[ObjectData], test: ObjectData, out: Path, k: int
+) -> PointSet:
+    files = _files(name, train, test, out)
+    sets = [read_poses(file) for file, _ in files[:-1]]
     templates = fit_templates(
-        poses.poses,
-        poses.names,
-        poses.connections,
-        poses.flip_map,
+        np.concatenate([poses.poses for poses in sets]),
+        sets[0].names,
+        sets[0].connections,
+        sets[0].flip_map,
         k=k,
-        min_points=poses.min_points,
+        min_points=sets[0].min_points,
     )
     file = out / f"{name}-templates.json"
     save_templates(file, templates)
     save_picture(file.with_suffix(".png"), draw_templates(templates))
-    return PointSet(name, *_names(name, train, test, out), file)
+    names = tuple(f"{path}@{data.images}" for path, data in files)
+    return PointSet(name, names[:-1], names[-1], file)
 
 
-def _names(name: str, train: ObjectData, test: ObjectData, out: Path) -> tuple[str, str]:
-    sides = (("train", train), ("test", test))
-    first, second = (f"{out / f'{name}-{side}.json'}@{data.images}" for side, data in sides)
-    return first, second
-
-
-def _write(file: Path, data: ObjectData, *, true: bool, corners: bool) -> None:
+def _write(
+    file: Path, data: ObjectData, *, true: bool, corners: bool, crowds: bool = False
+) -> None:
     """Writes a data set's objects with their true points, their boxes' corners, or both."""
     boxes = read_object_boxes(data.file, data.images, category=data.category)
     category = dict(boxes.category)
@@ -142,6 +164,15 @@ def _write(file: Path, data: ObjectData, *, true: bool, corners: bool) -> None:
                 numbers += [x, y, 2]
         counted = sum(v > 0 for v in numbers[2::3])
         rows.append({**row, "keypoints": numbers, "num_keypoints": counted})
+    if crowds:
+        pictures = {image["id"] for image in boxes.images}
+        rows += [
+            {**row, "keypoints": [], "num_keypoints": 0}
+            for row in read_json(data.file)["annotations"]
+            if row.get("iscrowd")
+            and row["category_id"] == category["id"]
+            and row["image_id"] in pictures
+        ]
     write_json(
         file, {**boxes.info, "images": boxes.images, "annotations": rows, "categories": [category]}
     )

@@ -9,14 +9,17 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from keypointnet.files import write_json
 from keypointnet.reporting import align_columns
-from kp2seg.loop.masks import MaskResult, mask_config, masks_of
+from keypointnet.views.storage import read_json
+from kp2seg.loop.masks import MaskResult, mask_config, masks_of, seconds_per_step
 from kp2seg.loop.points import PointSet
 
 TITLES = {
     "none": "no keypoints, boxes alone",
     "discovered": "discovered keypoints",
     "true": "true keypoints",
+    "mask_rcnn": "Mask R-CNN, which finds its own boxes",
 }
 """Name of a point set → what it is called in tables."""
 
@@ -28,6 +31,7 @@ def compare(
     out: Path,
     *,
     steps: int | None = None,
+    repeat: Sequence[int] | None = None,
     seed: int = 0,
     device: str = "auto",
     say: Callable[[str], None] = print,
@@ -36,6 +40,7 @@ def compare(
 
     Args:    config: LazyConfig file.  overrides: of it.  out: folder; a run is in OUT/NAME.
              steps: of each training; the configuration's without.
+             repeat: how often a picture of each training set is shown in an epoch.
              say: is told what happens.
     Raises:  as `masks_of`.
     """
@@ -46,8 +51,39 @@ def compare(
     for row in points:
         say(f"     masks, {TITLES[row.name]}")
         made = mask_config(config, overrides, row, out / row.name, **train)
+        made.data.repeat = None if repeat is None else list(repeat)
         results[row.name] = masks_of(made, row, device=device)
     return results
+
+
+def compare_detector(
+    points: PointSet,
+    config: Path,
+    overrides: Sequence[str],
+    out: Path,
+    *,
+    seconds: float,
+    repeat: Sequence[int] | None = None,
+    seed: int = 0,
+    device: str = "auto",
+    say: Callable[[str], None] = print,
+) -> MaskResult:
+    """Trains and scores a detector on the same objects for the same time.
+
+    Args:    points: of `plain_boxes`.  seconds: that a training of `compare` took.
+             The others: as of `compare`.
+    Raises:  as `masks_of`.
+    """
+    made = mask_config(config, overrides, points, out / points.name, seed=seed, device=device)
+    made.data.repeat = None if repeat is None else list(repeat)
+    settled = out / f"{points.name}-steps.json"
+    steps = read_json(settled)
+    if steps is None:
+        steps = max(1, round(seconds / seconds_per_step(made)))
+        write_json(settled, steps)
+    made.train.steps = steps
+    say(f"     {TITLES[points.name]}: {steps} steps")
+    return masks_of(made, points, device=device)
 
 
 def figures(results: Mapping[str, MaskResult]) -> dict[str, dict[str, float]]:
@@ -66,7 +102,7 @@ def ratios(rows: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
     key = "AP_quality" if "AP_quality" in rows["discovered"] else "AP_constant"
     return {
         name: rows["discovered"][key] / rows[name][key]
-        for name in ("none", "true")
+        for name in ("none", "true", "mask_rcnn")
         if name in rows and rows[name][key] > 0
     }
 

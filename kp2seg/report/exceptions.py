@@ -29,15 +29,18 @@ _WELL_SEEN = 0.5
 """Less of an object hidden than this counts as well seen."""
 
 
-def exception_sections(keypoints: KeypointRun, masks: MaskRun) -> list[Section]:
-    """A section, and a part of it for each kind of case."""
+def exception_sections(keypoints: KeypointRun | None, masks: MaskRun) -> list[Section]:
+    """A section, and a part of it for each kind of case.
+
+    Args:    keypoints: None where no views are held out: flips are then not looked for.
+    """
     return [
         Section(
             "exceptions",
             "Exceptional cases",
             ("Where it goes wrong, and what the numbers say about why.",),
         ),
-        _flips(keypoints),
+        *([_flips(keypoints)] if keypoints else []),
         _off_the_object(masks),
         _failed_matches(masks),
     ]

@@ -128,8 +128,8 @@ def comparison(rows: Mapping[str, Mapping[str, float]], run: MaskRun) -> Section
         "results",
         "Results",
         (
-            "The same mask head, data and number of steps, with keypoints that nobody labelled, "
-            "with the true ones, and with none. " + " ".join(said),
+            "The same mask head, data and number of steps for each kind of keypoints. "
+            + " ".join(said),
         ),
         [table],
     )
@@ -139,6 +139,7 @@ def _training(results: Mapping[str, MaskResult]) -> Section:
     lines = {
         TITLES[name]: read_lines(result.checkpoint.parents[1] / "metrics.jsonl")
         for name, result in results.items()
+        if result.points.templates is not None  # a detector has other losses
     }
     return Section(
         "mask-training",

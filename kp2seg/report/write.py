@@ -14,11 +14,16 @@ from kp2seg.report.page import write_page
 
 
 def write_report(
-    path: Path, title: str, about: str, keypoints: KeypointRun, results: Mapping[str, MaskResult]
+    path: Path,
+    title: str,
+    about: str,
+    keypoints: KeypointRun | None,
+    results: Mapping[str, MaskResult],
 ) -> None:
     """Writes the page of a KeypointNet and of the masks that were learnt from its points.
 
-    Args:    about: a paragraph below the title.  results: of `kp2seg.loop.study.compare`, with
+    Args:    about: a paragraph below the title.  keypoints: None where there are no views of its
+             class.  results: of `kp2seg.loop.study.compare`, with
              "discovered" among them.
     Raises:  OSError: it cannot be written.  As `KeypointRun` and `MaskRun`.
     """
@@ -26,7 +31,7 @@ def write_report(
     first, *others = mask_sections(results, run, figures(results))
     sections = [
         first,
-        *keypoint_sections(keypoints),
+        *(keypoint_sections(keypoints) if keypoints else []),
         *others,
         *exception_sections(keypoints, run),
     ]

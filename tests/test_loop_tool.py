@@ -1,0 +1,127 @@
+"""The loop on data of one's own, in small."""
+
+import json
+import re
+import runpy
+from pathlib import Path
+
+import pytest
+
+from keypointnet.checkpoints import build_model, save_checkpoint
+from keypointnet.config import load_config
+from kp2seg.build import trained_model
+from kp2seg.checkpoints import read_seg_checkpoint
+from kp2seg.keypoint_sources.layouts import COCO_JOINTS, CORNERS
+from kp2seg.modeling.discovering import DiscoveringPose2Seg
+
+DISCS = runpy.run_path(str(Path(__file__).with_name("disc_people.py")))
+tiny = DISCS["tiny"]
+DETECTOR = """
+from kp2seg.modeling.mask_rcnn import build_mask_rcnn
+
+model = L(build_mask_rcnn)(
+    name="test_efficientnet", channels=8, fc_dim=8, rois=16, proposals=20, pretrained=False
+)
+"""
+
+
+@pytest.fixture
+def tool(load_tool):
+    return load_tool("loop")
+
+
+@pytest.fixture
+def words(tiny, tmp_path):
+    """The arguments of a tiny study on discs of two classes, the checkpoint first."""
+    root = tmp_path / "data/coco"
+    for split in ("train", "val"):
+        file = root / f"annotations/person_keypoints_{split}2017.json"
+        coco = json.loads(file.read_text())
+        coco["categories"].append({"id": 2, "name": "ball"})
+        extra = {**coco["annotations"][0], "id": 99, "category_id": 2}
+        crowd = {**coco["annotations"][0], "id": 98, "iscrowd": 1}
+        crowd["segmentation"] = {"size": [60, 80], "counts": [0, 100, 4700]}
+        coco["annotations"] += [extra, crowd]
+        (root / f"{split}.json").write_text(json.dumps(coco))
+    coco["categories"] = coco["categories"][:1]
+    coco["annotations"] = [row for row in coco["annotations"] if row["category_id"] == 1]
+    (root / "one.json").write_text(json.dumps(coco))
+    _, masks, *_ = tiny()
+    detector = tmp_path / "detector.py"
+    detector.write_text(Path(masks).read_text() + DETECTOR)
+    settings = load_config(None, ["model={num_keypoints: 4, channels: 8}", "data.image_size=16"])
+    finder = tmp_path / "finder.safetensors"
+    save_checkpoint(finder, {"model": build_model(settings).state_dict()}, step=1, config=settings)
+    return [
+        *(str(finder), str(tmp_path / "out"), "--category", "person", "--device", "cpu"),
+        *("--train", f"{root}/train.json@{root}/train2017"),
+        *("--train", f"{root}/one.json@{root}/val2017", "--repeat", "1", "2"),
+        *("--test", f"{root}/val.json@{root}/val2017", "--templates", "1"),
+        *("--min-confidence", "0", "--min-on-object", "0"),
+        *("--config-file", masks, "--override", "model.mask_head.in_channels=null"),
+        *("--steps", "2", "--mask-rcnn", str(detector)),
+    ]
+
+
+@pytest.mark.slow
+def test_points_masks_a_detector_a_table_and_a_page_for_each_seed(tool, words, tmp_path, capsys):
+    tool.main([*words, "--true", "--seeds", "3", "4"])
+    said, out = capsys.readouterr().out, tmp_path / "out"
+    for title in ("no keypoints, boxes alone", "discovered keypoints", "true keypoints"):
+        assert re.search(rf"{title} +\S+ ± \S+", said)
+    assert re.search(r"Mask R-CNN, which finds its own boxes +\S+ ± \S+", said)
+    assert "of 4.0 points that count on each of 3 objects" in said
+
+    points = {name: json.loads((out / f"points/{name}.json").read_text()) for name in (
+        "discovered-train", "discovered-train-2", "discovered-test", "true-train", "none-test",
+        "mask_rcnn-test",
+    )}  # fmt: skip
+    names = [data["categories"][0]["keypoints"] for data in points.values()]
+    assert names[0] == names[1] == names[2]
+    assert names[0][-4:] == list(CORNERS)
+    assert names[3] == [*COCO_JOINTS, *CORNERS]
+    assert (names[4], names[5]) == (list(CORNERS), [])
+    assert [len(data["annotations"]) for data in points.values()] == [6, 3, 3, 6, 3, 4]
+    assert sum(row["iscrowd"] for row in points["mask_rcnn-test"]["annotations"]) == 1
+
+    document = json.loads((out / "results.json").read_text())
+    assert document["seeds"].keys() == {"3", "4"}
+    rows = document["seeds"]["4"]["rows"]
+    assert list(rows) == ["none", "discovered", "true", "mask_rcnn"]
+    assert document["points"]["objects"] == 3
+    assert document["study"]["repeat"] == [1, 2]
+    for seed in (3, 4):
+        page = (out / f"seed-{seed}/report.html").read_text()
+        assert "Mask R-CNN, which finds its own boxes" in page
+        assert "Flips" not in page
+        both = trained_model(read_seg_checkpoint(out / f"seed-{seed}/object.safetensors"))
+        assert isinstance(both, DiscoveringPose2Seg)
+
+    before = {path: path.stat().st_mtime_ns for path in out.rglob("last.safetensors")}
+    assert len(before) == 8
+    tool.main([*words, "--true", "--seeds", "3", "4"])  # nothing is trained again
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+    again = json.loads((out / "results.json").read_text())["seeds"]["4"]["rows"]
+    assert again["discovered"]["AP_quality"] == rows["discovered"]["AP_quality"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (("--repeat", "1"), "--repeat: expected 2 numbers, one for each --train"),
+        (("--seeds", "1", "1"), "--seeds: expected different numbers"),
+        (("--category", "cat"), "has no class 'cat'; there are ball, person"),
+        (("--steps", "0"), "--steps"),
+        (("--config-file", "/nowhere.py"), "/nowhere.py: no such configuration file"),
+    ],
+)
+def test_mistakes_end_with_a_line_that_says_so(tool, words, capsys, changes, message):
+    with pytest.raises(SystemExit) as stopped:
+        tool.main([*words, *changes])
+    assert message in f"{stopped.value} {capsys.readouterr().err}"
+
+
+def test_a_missing_file_is_named(tool, words):
+    words[words.index("--test") + 1] = "/nowhere.json@/nowhere"
+    with pytest.raises(SystemExit, match=r"^loop: /nowhere.json: "):
+        tool.main(words)
