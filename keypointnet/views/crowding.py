@@ -36,6 +36,9 @@ def surround(
     Returns: a new batch; where it is cut otherwise (`config.context`, `config.crop`), with other
              intrinsics.
     """
+    wanted = (config.neighbours, config.occluder, config.background, config.context, config.crop)
+    if not any(wanted):
+        return batch
     rgba, alpha = batch.rgba, batch.rgba[:, :, 3:]
     behind, before = torch.zeros_like(rgba), torch.zeros_like(rgba)
     if config.neighbours > 0:
