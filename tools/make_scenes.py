@@ -71,6 +71,8 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
         default=scenes.spread_deg,
         help=f"of neighbours off the line of sight, degrees ({scenes.spread_deg:g})",
     )
+    add("--alike", type=float, default=scenes.alike, metavar="SHARE",
+        help=f"of pictures whose objects are all of one model ({scenes.alike:g})")  # fmt: skip
     add_run_flags(parser)
     add("--shadow", type=float, default=0.5, help="on the ground under the objects, 0 to 1 (0.5)")
     return parser.parse_args(arguments)
@@ -96,6 +98,7 @@ def make(args: argparse.Namespace) -> int:
             elevation_deg=tuple(args.elevation),
             fov_deg=tuple(args.fov),
             fill=tuple(args.fill),
+            alike=args.alike,
         ),
         shadow=args.shadow,
         quality=args.quality,

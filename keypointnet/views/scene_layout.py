@@ -34,6 +34,8 @@ class SceneRange:
         fov_deg: horizontal field of view, degrees.
         fill: the farthest corner of a box from the picture's middle, in halves of the picture;
             above 1 some objects are cut off by the edge.
+        alike: share of the pictures whose objects are all of one model, as chairs around a table
+            are: colours do not tell them apart then.
 
     Raises:  ValueError: an impossible range; the message names it.
     """
@@ -45,6 +47,7 @@ class SceneRange:
     elevation_deg: tuple[float, float] = (5.0, 40.0)
     fov_deg: tuple[float, float] = (25.0, 55.0)
     fill: tuple[float, float] = (0.85, 1.4)
+    alike: float = 0.0
 
     def __post_init__(self) -> None:
         for name, least, most in (
@@ -63,6 +66,8 @@ class SceneRange:
                 )
         if not 0 <= self.spread_deg <= 90:
             raise ValueError(f"SceneRange: spread_deg must be 0 to 90, got {self.spread_deg}")
+        if not 0 <= self.alike <= 1:
+            raise ValueError(f"SceneRange: alike must be 0 to 1, got {self.alike}")
 
 
 @dataclass(frozen=True)

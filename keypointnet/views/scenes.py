@@ -163,6 +163,8 @@ class SceneMaker:
         low, high = settings.layout.objects
         count = int(rng.integers(low, high + 1))
         chosen = [pool[i] for i in rng.choice(len(pool), count, replace=count > len(pool))]
+        if settings.layout.alike > 0 and rng.random() < settings.layout.alike:
+            chosen = chosen[:1] * count
         layout = draw_layout(
             [model.bounds for model in chosen], rng, settings.layout, settings.size
         )

@@ -39,6 +39,7 @@ from keypointnet.quickstart import (
 )
 from keypointnet.reporting import align_columns
 from keypointnet.views.scene_files import plan_pictures, prepare_scenes, render_scenes
+from keypointnet.views.scene_layout import SceneRange
 from keypointnet.views.scenes import SceneMaker, SceneSettings
 from keypointnet.views.sources import find_sources
 from keypointnet.views.storage import StorageError, read_json
@@ -53,7 +54,7 @@ from kp2seg.report.keypoints import KeypointRun
 from kp2seg.report.write import write_report
 
 STAGES = 8
-KEYPOINT_SHARE, CROWDED_SHARE = 0.4, 0.62
+KEYPOINT_SHARE, CROWDED_SHARE = 0.34, 0.54
 """Of the time, when the keypoints on black, and those in pictures, have to be there."""
 RESERVE_S = 60.0
 """Seconds kept for scoring the masks and the report, when a slow machine trains for fewer steps."""
@@ -79,6 +80,7 @@ class LoopSettings:
     Attributes:
         train, test: models of the crowds; those to train on may be the same as KeypointNet's.
         train_pictures, test_pictures: how many crowds.  size: px of their sides.
+        alike: share of them whose chairs are all of one model, as in most rooms.
         templates: how many, of discovered and of true poses.
         finding: how objects are shown to KeypointNet.
         masks: LazyConfig file of the mask model.  overrides: of it.
@@ -90,6 +92,7 @@ class LoopSettings:
     train_pictures: int = 500
     test_pictures: int = 80
     size: int = 256
+    alike: float = 0.7
     templates: int = 12
     finding: Finding = field(default_factory=partial(Finding, corners=True))
     masks: str = "configs/kp2seg/demo.py"
@@ -224,7 +227,9 @@ def make_crowds(
     Raises: StorageError: a picture could not be made, or the folder is of other settings.
     """
     sources = find_sources(models)
-    settings = SceneSettings(size=(loop.size, loop.size), seed=seed)
+    settings = SceneSettings(
+        size=(loop.size, loop.size), seed=seed, layout=SceneRange(alike=loop.alike)
+    )
     prepare_scenes(folder, settings, sources, [], sources[0].family or "object")
     jobs, present = plan_pictures(folder, pictures)
     workers = min(workers or len(os.sched_getaffinity(0)), max(1, len(jobs)))

@@ -173,6 +173,7 @@ def _contains(rectangle: np.ndarray, point: np.ndarray) -> bool:
         ({"objects": (4, 3)}, r"got \(4, 3\)"),
         ({"fill": (float("nan"), 1.0)}, "fill must be"),
         ({"spread_deg": 91.0}, "spread_deg must be 0 to 90, got 91.0"),
+        ({"alike": 1.5}, "alike must be 0 to 1, got 1.5"),
     ],
 )
 def test_impossible_ranges_are_refused(values, message):
@@ -210,6 +211,19 @@ def test_a_picture_depends_on_its_number_alone_and_points_lie_on_their_objects()
             at_most = scene.points_px[m][codes > 0]
             assert (at_most >= boxes[:2] - 1e-6).all()
             assert (at_most <= boxes[2:] + 1e-6).all()
+
+
+@pytest.mark.parametrize(("alike", "shares"), [(0.0, {0}), (0.5, {2, 3, 4}), (1.0, {6})])
+def test_some_pictures_are_of_one_model(alike, shares):
+    layout = SceneRange(objects=(2, 3), alike=alike)
+    with SceneMaker(find_sources("chair:6"), SceneSettings(size=(32, 32), layout=layout)) as maker:
+        scenes = [maker.make(number) for number in range(6)]
+    kinds = [len(set(scene.models)) for scene in scenes]
+    assert sum(n == 1 for n in kinds) in shares
+    if alike == 1:
+        assert len({scene.models[0] for scene in scenes}) > 1
+        first = scenes[0].layout.T_obj2world  # of one model, but each stands elsewhere
+        assert not np.allclose(first[0], first[1])
 
 
 def test_models_that_cannot_be_read_give_way_and_are_named(tmp_path):
