@@ -136,6 +136,8 @@ def _train(study: Study, name: str, seed: int, folder: Path) -> tuple[Path, list
     config = load_config(study.config, words)
     if study.steps is not None:
         config = scale_schedule(config, study.steps)
+    if config.run.teacher is not None:
+        raise ConfigError("run.teacher: replaces the terms that an ablation leaves out")
     if not config.data.test:
         raise ConfigError("data.test: names no views to evaluate on")
     store = config.data.test[0]

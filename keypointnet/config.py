@@ -18,6 +18,9 @@ from omegaconf.errors import OmegaConfBaseException
 
 from keypointnet.views.augmentation import AugmentationConfig
 
+PYRAMID_STRIDES = (2, 4, 8, 16, 32)
+"""What `model.downsample` may be with `model.trunk: pyramid`."""
+
 
 class ConfigError(ValueError):
     """A configuration that cannot be used; the message names the key and the legal values."""
@@ -120,9 +123,9 @@ class RunConfig:
     init: str | None = None
     """Checkpoint whose weights to start from, with a fresh optimiser; none starts from nothing."""
     teacher: str | None = None
-    """Checkpoint of a network to learn from in place of the paper's objective: its keypoints on the
-    same views, undisturbed, are to be found whatever `data.augmentation` does; see
-    `keypointnet.teaching`."""
+    """Checkpoint of a network to learn from in place of the paper's objective: where its keypoints
+    are on each training model, by the median over undisturbed views, is to be found whatever
+    `data.augmentation` does; see `keypointnet.teaching`."""
     seed: int = 0
     device: str = "auto"
     """"auto" (cuda if there is one), "cpu", "cuda" or "cuda:<n>"."""
@@ -219,6 +222,11 @@ def check_config(config: TrainConfig) -> None:
     ):
         if value not in choices:
             raise ConfigError(f"{key}: expected {' or '.join(choices)}, got {value!r}")
+    if config.model.trunk == "pyramid" and config.model.downsample not in PYRAMID_STRIDES:
+        raise ConfigError(
+            f"model.downsample: a pyramid has strides {', '.join(map(str, PYRAMID_STRIDES))}, got "
+            f"{config.model.downsample}"
+        )
     if config.optim.trained != "all" and config.model.orientation_channels == 0:
         raise ConfigError(
             f"optim.trained: {config.optim.trained!r} tells the orientation network from the rest, "

@@ -10,6 +10,7 @@ from typing import Any
 
 from keypointnet.config import ConfigError
 from keypointnet.files import write_json
+from keypointnet.listing import listed
 from keypointnet.pacing import affordable_steps
 from keypointnet.views.storage import read_json
 
@@ -23,13 +24,14 @@ _WRITTEN = (
 def begin(out: Path, asked: dict[str, Any]) -> dict[str, Any]:
     """The state of a demo in `out`: of the run to go on with, or a new one, written.
 
-    Args:    asked: JSON values; a run is gone on with only if it was asked for the same.
-    Returns: {"asked": …} and, once known, "steps".
+    Args:    asked: JSON values; a run is gone on with only if what both were asked for is the
+             same. What only one was asked for, as the masks, may come later.
+    Returns: {"asked": …} and, once known, "steps", "crowded_steps" and "mask_steps".
     Raises:  ConfigError: `out` holds a demo of other settings (each is named), or something else
              that a demo would write over.
     """
     path = out / "demo.json"
-    state = read_json(path)
+    state: Any = read_json(path)
     if state is None:
         if there := _written(out):
             raise ConfigError(
@@ -38,11 +40,16 @@ def begin(out: Path, asked: dict[str, Any]) -> dict[str, Any]:
         out.mkdir(parents=True, exist_ok=True)
         state = {"asked": asked}
         write_json(path, state)
-    elif different := list(_differences(state["asked"], asked)):
+        return state
+    common = {key: asked[key] for key in state["asked"] if key in asked}
+    if different := list(differences({key: state["asked"][key] for key in common}, common)):
         raise ConfigError(
-            f"{out}: was begun with other settings ({'; '.join(different)}); start anew with "
+            f"{out}: was begun with other settings ({listed(different, 4, '; ')}); start anew with "
             "--fresh, or choose another folder"
         )
+    if not asked.keys() <= state["asked"].keys():
+        state = {**state, "asked": {**state["asked"], **asked}}
+        write_json(path, state)
     assert isinstance(state, dict)
     return state
 
@@ -97,10 +104,10 @@ def _written(out: Path) -> list[str]:
     return [name for name in _WRITTEN if (out / name).exists()]
 
 
-def _differences(there: Any, wanted: Any, name: str = "") -> Iterator[str]:
-    """Each setting that differs, as "name: a there, b asked for"."""
+def differences(there: Any, wanted: Any, name: str = "") -> Iterator[str]:
+    """Each setting of JSON values that differs, as "name: a there, b asked for"."""
     if isinstance(there, dict) and isinstance(wanted, dict):
         for key in sorted({*there, *wanted}):
-            yield from _differences(there.get(key), wanted.get(key), f"{name}.{key}".lstrip("."))
+            yield from differences(there.get(key), wanted.get(key), f"{name}.{key}".lstrip("."))
     elif there != wanted:
         yield f"{name}: {there!r} there, {wanted!r} asked for"

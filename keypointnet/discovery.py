@@ -124,6 +124,11 @@ def left_right_pairs(found: Discovered) -> list[tuple[int, int]]:
     if found.axis_uv is not None:
         shares = right_shares(found, pairs)
         pairs = [(i, j) if r >= 0.5 else (j, i) for (i, j), r in zip(pairs, shares, strict=True)]
+    elif pairs:
+        # What is parallel in space is so in a picture, nearly: from left to right everywhere.
+        across = torch.stack([uv[:, j] - uv[:, i] for i, j in pairs])
+        agree = (across * across[0]).sum(-1).median(dim=1).values
+        pairs = [(i, j) if a >= 0 else (j, i) for (i, j), a in zip(pairs, agree, strict=True)]
     return sorted(pairs)
 
 

@@ -118,8 +118,8 @@ def predict_views(
         rgb = np.stack([view.rgba[..., :3] for view in loaded[start : start + batch_size]])
         image = torch.from_numpy(rgb).to(device).permute(0, 3, 1, 2).float() / 255
         if size is not None and size != max(image.shape[-2:]):
-            scale = size / max(image.shape[-2:])
-            image = F.interpolate(image, scale_factor=scale, mode="bilinear", antialias=True)
+            sides = [round(side * size / max(image.shape[-2:])) for side in image.shape[-2:]]
+            image = F.interpolate(image, size=sides, mode="bilinear", antialias=True)
         prediction = model(image.flip(-1) if mirrored else image)
         uvz.append(prediction.uvz.double().cpu())
         if prediction.orientation_uv is not None:
@@ -130,6 +130,25 @@ def predict_views(
     if mirrored:
         T_world2cam, K = mirrored_cameras(T_world2cam, K)
     return torch.cat(uvz), T_world2cam, K, torch.cat(flags) if flags else None
+
+
+def points_of_object(
+    model: KeypointNet,
+    views: ModelViews,
+    indices: Sequence[int] | None = None,
+    *,
+    mirrored: bool = False,
+    size: int | None = None,
+) -> Tensor:
+    """Where a network's keypoints are on a model: medians over views, which a few flips leave.
+
+    Args:    indices: of the views; all without.  mirrored, size: see `predict_views`.
+    Returns: (N, 3) float64 in the object's frame, that of the mirrored object where mirrored.
+    """
+    if indices is None:
+        indices = range(views.store.n_views(views.model))
+    uvz, T_world2cam, K, _ = predict_views(model, views, indices, mirrored=mirrored, size=size)
+    return transform_points(invert_rigid(T_world2cam), unproject(uvz, K)).quantile(0.5, dim=0)
 
 
 def evaluate(

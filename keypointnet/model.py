@@ -214,7 +214,11 @@ class KeypointNet(nn.Module):
             _xavier(self.trunk)
         else:
             self.trunk = PyramidTrunk(
-                planes, channels, downsample=downsample, pretrained=pretrained
+                planes,
+                channels,
+                downsample=downsample,
+                bn_momentum=bn_momentum,
+                pretrained=pretrained,
             )
         self.head_prob = nn.Conv2d(channels, num_keypoints, 3, padding=1)
         self.head_depth = nn.Conv2d(channels, num_keypoints, 3, padding=1)

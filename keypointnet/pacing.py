@@ -10,8 +10,9 @@ import torch
 
 from keypointnet.checkpoints import build_model
 from keypointnet.config import TrainConfig
-from keypointnet.objective import pair_losses
 from keypointnet.precision import resolve_autocast
+from keypointnet.stages import make_objective
+from keypointnet.views.augmentation import augment
 from keypointnet.views.pairs import PairDataset, PairSampler, open_models
 
 MINIMUM_STEPS = 100
@@ -26,15 +27,20 @@ def seconds_per_step(config: TrainConfig, device: torch.device) -> float:
     ]
     dataset = PairDataset(entries, seed=config.run.seed)
     keys = next(iter(PairSampler(len(dataset), config.optim.pairs_per_step, seed=config.run.seed)))
-    autocast = resolve_autocast(config.run.amp, device, config.model)
+    objective = make_objective(config, resolve_autocast(config.run.amp, device, config.model))
     model = build_model(config).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    optimizer = torch.optim.AdamW(model.parameters())
+    points = torch.zeros(len(keys), 2, config.model.num_keypoints, 3)  # any will do for the time
+    generator = torch.Generator(device)
     times = []
-    for _ in range(6):
+    for step in range(6):
         started = time.monotonic()
-        batch = dataset[keys].to(device)
-        loss = pair_losses(model, batch, config.loss, autocast=autocast)["total"]
-        model.zero_grad(set_to_none=True)
+        batch = dataset[keys]._replace(points=points).to(device)
+        batch = augment(batch, config.data.augmentation, generator)
+        loss = objective(model, batch, step, generator)["total"]
+        optimizer.zero_grad(set_to_none=True)
         loss.backward()
+        optimizer.step()
         loss.item()  # waits for the device
         times.append(time.monotonic() - started)
     return statistics.median(times[2:])

@@ -9,40 +9,48 @@ from __future__ import annotations
 
 from typing import Any
 
-import timm
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from keypointnet.config import PYRAMID_STRIDES
 from keypointnet.imagenet import LITE0, LITE0_MEAN, LITE0_STD, load_lite0
-
-STRIDES = (2, 4, 8, 16, 32)
 
 
 class PyramidTrunk(nn.Module):
     """(B, planes, H, W) in [0, 1] → (B, channels, ceil(H / downsample), ceil(W / downsample)).
 
     Args:    in_planes: 3, or more whose weights start at 0.  channels: of every level.
-             downsample: stride of the maps, one of STRIDES.
+             downsample: stride of the maps, one of PYRAMID_STRIDES.
+             bn_momentum: 1 − decay of the running averages.
              pretrained: start from the ImageNet weights.
     Raises:  ValueError: another downsample.
     Source:  Lin et al. 2017 for the pyramid.
     """
 
     def __init__(
-        self, in_planes: int, channels: int, *, downsample: int, pretrained: bool = False
+        self,
+        in_planes: int,
+        channels: int,
+        *,
+        downsample: int,
+        bn_momentum: float = 0.1,
+        pretrained: bool = False,
     ) -> None:
+        import timm  # seconds, which those without a pyramid need not wait
+
         super().__init__()
-        if downsample not in STRIDES:
+        if downsample not in PYRAMID_STRIDES:
             raise ValueError(
-                f"PyramidTrunk: expected downsample to be one of {STRIDES}, got {downsample}"
+                f"PyramidTrunk: expected downsample to be one of {PYRAMID_STRIDES}, "
+                f"got {downsample}"
             )
-        first = STRIDES.index(downsample)
+        first = PYRAMID_STRIDES.index(downsample)
         self.network = timm.create_model(
             LITE0,
             pretrained=False,
             features_only=True,
             in_chans=in_planes,
-            out_indices=tuple(range(first, len(STRIDES))),
+            out_indices=tuple(range(first, len(PYRAMID_STRIDES))),
         )
         if pretrained:
             load_lite0(self.network)
@@ -53,6 +61,10 @@ class PyramidTrunk(nn.Module):
             nn.BatchNorm2d(channels),
             nn.ReLU(inplace=True),
         )
+
+        for module in self.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.momentum = bn_momentum
 
     def forward(self, image: Tensor) -> Tensor:
         """See the class."""

@@ -32,6 +32,7 @@ from keypointnet.listing import listed
 from keypointnet.pacing import scale_schedule, seconds_per_step
 from keypointnet.progress import progress_bar
 from keypointnet.reporting import METRICS, align_columns, evaluate_checkpoints, results_document
+from keypointnet.teaching import taught_points
 from keypointnet.training import Trainer
 from keypointnet.views.generate import RenderSettings, plan_jobs, prepare_store
 from keypointnet.views.pairs import open_models
@@ -90,6 +91,7 @@ def run_demo(
     *,
     workers: int | None = None,
     limit_s: float = 0.0,
+    reserve_s: float = RESERVE_S,
     stages: int = 3,
     besides: Mapping[str, Any] | None = None,
     say: Callable[[str], None] = print,
@@ -99,6 +101,7 @@ def run_demo(
     Args:    config: its stores and run.out are replaced by those in `out`.
              workers: rendering processes; all cores without.
              limit_s: a machine too slow to be done by then trains for fewer steps; 0: no limit.
+             reserve_s: of it, for the evaluations.
              stages: how many the whole demo has, of which these are the first three.
              besides: what else the demo is asked for, as JSON; one of other settings is not gone on
              with.
@@ -121,7 +124,7 @@ def run_demo(
         present = render(models, out / "views", size, workers)
     resumed = present > 0
 
-    left_s = limit_s - RESERVE_S - (time.monotonic() - began) if limit_s > 0 else math.inf
+    left_s = limit_s - reserve_s - (time.monotonic() - began) if limit_s > 0 else math.inf
     steps = settle_steps(
         out, "steps", config.optim.steps, lambda: seconds_per_step(config, device), left_s, say
     )
@@ -149,40 +152,46 @@ def teach(
     config: TrainConfig,
     out: Path,
     *,
-    left_s: float = math.inf,
+    limit_s: float = math.inf,
     say: Callable[[str], None] = print,
 ) -> Path:
     """Trains a network for crowded pictures on what that of `run_demo` has found.
 
-    Args:    config: with its own trunk and augmentation; keypoints, stores, seed and device are
-             those of the demo in `out`.  left_s: seconds that it may take.
+    Args:    config: with its own trunk and augmentation; keypoints, stores, seed, device and
+             precision are those of the demo in `out`.  limit_s: seconds that it may take.
     Returns: its checkpoint.
     Raises:  as `Trainer`.
     """
+    began = time.monotonic()
     teacher = out / "checkpoints" / "last.safetensors"
     first = read_checkpoint(teacher).config
+    config = place(config, out)
     config = replace(
-        place(config, out),
+        config,
         model=replace(
             config.model,
             num_keypoints=first.model.num_keypoints,
             depth_offset=first.model.depth_offset,
         ),
+        data=replace(config.data, image_size=first.data.image_size),
         run=replace(
             config.run,
             out=str(out / "crowded"),
             teacher=str(teacher),
             seed=first.run.seed,
             device=first.run.device,
+            amp=first.run.amp,
         ),
     )
     device = resolve_device(config.run.device)
+    size = (config.data.image_size, config.data.image_size)
+    taught_points(config, open_models(out / "views", "train", size), device)
     steps = settle_steps(
         out,
         "crowded_steps",
         config.optim.steps,
         lambda: seconds_per_step(config, device),
-        left_s,
+        limit_s - (time.monotonic() - began),
         say,
     )
     last = out / "crowded" / "checkpoints" / "last.safetensors"

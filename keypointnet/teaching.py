@@ -10,25 +10,31 @@ Not in the papers. Shapes: M models, V views, N keypoints, B pairs.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from keypointnet import losses
-from keypointnet.config import LossConfig
-from keypointnet.evaluation import predict_views
-from keypointnet.geometry import invert_rigid, project, transform_points, unproject
-from keypointnet.model import KeypointNet, Prediction
-from keypointnet.objective import axis_in_views, view_major
+from keypointnet.checkpoints import read_checkpoint, trained_model
+from keypointnet.config import ConfigError, LossConfig, TrainConfig
+from keypointnet.evaluation import points_of_object
+from keypointnet.files import file_sha256
+from keypointnet.geometry import project, transform_points
+from keypointnet.model import KeypointNet, Prediction, orientation_flag
+from keypointnet.objective import axis_in_views, gt_flag_share, view_major
 from keypointnet.progress import progress_bar
+from keypointnet.tensor_files import read_tensors, write_tensors
 from keypointnet.views.pairs import ModelViews, PairBatch
 
 MAX_VIEWS = 24
-"""Of a model that are asked: the median of more is the same."""
+"""Of a model that are asked, evenly taken; see `evaluation.points_of_object`."""
+
+POINTS_FILE = "taught.safetensors"
 
 
-@torch.inference_mode()
 def agreed_points(
     teacher: KeypointNet,
     models: Sequence[ModelViews],
@@ -36,7 +42,7 @@ def agreed_points(
     size: int | None = None,
     progress: bool = False,
 ) -> Tensor:
-    """Where a network's keypoints are on each model: the median of what it says of all views.
+    """Where a network's keypoints are on each model: the median of what it says of its views.
 
     Args:    teacher: in evaluation mode.  size: px, the side of the pictures that it knows; those
              of the views without.
@@ -47,15 +53,63 @@ def agreed_points(
     for views in progress_bar(models, desc="agree", unit="model", disable=not progress):
         n_views = views.store.n_views(views.model)
         chosen = range(0, n_views, -(-n_views // MAX_VIEWS))
-        both = []
-        for mirrored in (False, True):
-            uvz, T_world2cam, K, _ = predict_views(
-                teacher, views, chosen, mirrored=mirrored, size=size
-            )
-            X_world = transform_points(invert_rigid(T_world2cam), unproject(uvz, K))
-            both.append(X_world.median(dim=0).values)
+        both = [
+            points_of_object(teacher, views, chosen, mirrored=mirrored, size=size)
+            for mirrored in (False, True)
+        ]
         rows.append(torch.stack(both))
     return torch.stack(rows).float()
+
+
+def taught_points(
+    config: TrainConfig,
+    models: Sequence[ModelViews],
+    device: torch.device,
+    *,
+    write: bool = True,
+) -> dict[str, Tensor]:
+    """What `run.teacher` says of each training model, by name; empty without a teacher.
+
+    Kept in OUT/taught.safetensors, so that a run that goes on need not ask again.
+
+    Args:    write: the file, and show progress: for one of several processes.
+    Returns: (2, N, 3) for each, see `agreed_points`.
+    Raises:  ConfigError: the teacher has another number of keypoints; the file is of another one,
+             or of other models; two models have one name.  CheckpointError: the teacher is none.
+    """
+    if config.run.teacher is None:
+        return {}
+    names = [views.name for views in models]
+    if repeated := [name for name, n in Counter(names).items() if n > 1]:
+        raise ConfigError(
+            f"data.train: two stores have a model {min(repeated)}; with run.teacher, folders of "
+            "stores need different names"
+        )
+    checkpoint = read_checkpoint(config.run.teacher)
+    n_keypoints = checkpoint.config.model.num_keypoints
+    if n_keypoints != config.model.num_keypoints:
+        raise ConfigError(
+            f"run.teacher: {config.run.teacher} has {n_keypoints} keypoints, "
+            f"model.num_keypoints is {config.model.num_keypoints}"
+        )
+    file = Path(config.run.out) / POINTS_FILE
+    about = {"teacher": file_sha256(Path(config.run.teacher))}
+    if file.exists():
+        groups, metadata = read_tensors(file)
+        if metadata != about or groups["points"].keys() != set(names):
+            raise ConfigError(
+                f"run.teacher: {file} is of another teacher, or of other models, than "
+                f"{config.run.teacher} and data.train; remove it, or choose another run.out"
+            )
+        return groups["points"]
+    size = checkpoint.config.data.image_size
+    teacher = trained_model(checkpoint, device)
+    points = dict(
+        zip(names, agreed_points(teacher, models, size=size, progress=write), strict=True)
+    )
+    if write:
+        write_tensors(file, {"points": points}, about)
+    return points
 
 
 def taught_losses(
@@ -63,26 +117,33 @@ def taught_losses(
     batch: PairBatch,
     config: LossConfig,
     *,
+    step: int = 0,
     autocast: torch.autocast | None = None,
 ) -> dict[str, Tensor]:
     """The objective of a network that is taught: every view's points are where `batch.points` say.
 
     A point outside of the picture is to be found at its border, where it will be off the object.
 
-    Args:    predict: KeypointNet's forward.  batch: with points.  autocast: of the network.
+    Args:    predict: KeypointNet's forward.  batch: with points.  The others: of `pair_losses`.
     Returns: scalars "taught", "orientation" where there is such a network, "total".
     """
     assert batch.points is not None
     rgba, T_world2cam, K = view_major(batch)
     uvz = project(transform_points(T_world2cam, batch.points[:, 0]), K).flatten(0, 1)
     uvz = torch.cat([uvz[..., :2].clamp(-1, 1), uvz[..., 2:]], dim=-1)
+    axis_uv = axis_in_views(T_world2cam, K)
     image = rgba[:, :3].contiguous(memory_format=torch.channels_last)
     with autocast or torch.autocast(rgba.device.type, enabled=False):
-        prediction = predict(image, return_prob=True)
+        prediction = predict(
+            image,
+            gt_flag=orientation_flag(axis_uv),
+            gt_share=gt_flag_share(step, config),
+            round_flag=config.variant == "released",
+            return_prob=True,
+        )
     assert prediction.prob is not None
     terms = {"taught": losses.taught_loss(prediction.prob, prediction.uvz, uvz)}
     if prediction.orientation_uv is not None:
-        axis_uv = axis_in_views(T_world2cam, K)
         terms["orientation"] = 2 * losses.orientation_loss(prediction.orientation_uv, axis_uv)
     terms["total"] = torch.stack([getattr(config, k) * v for k, v in terms.items()]).sum()
     return terms

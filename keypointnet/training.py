@@ -47,7 +47,8 @@ from keypointnet.precision import resolve_autocast
 from keypointnet.progress import progress_bar
 from keypointnet.runlog import RunLog
 from keypointnet.schedules import learning_rate, moving_average
-from keypointnet.stages import make_objective, taught_points
+from keypointnet.stages import make_objective
+from keypointnet.teaching import taught_points
 from keypointnet.tensor_files import what_is_left
 from keypointnet.views.augmentation import augment
 from keypointnet.views.pairs import (
@@ -110,13 +111,13 @@ class Trainer:
         torch.manual_seed(config.run.seed)
         self.autocast = resolve_autocast(config.run.amp, self.device, config.model)
         self.objective = make_objective(config, self.autocast)
-        self.points = taught_points(
-            config, self.train_models, self.device, progress=self.processes.is_main
-        )
         memory_format = torch.channels_last if config.run.channels_last else torch.contiguous_format
         self.model: KeypointNet = build_model(config, pretrained=True).to(
             self.device,
             memory_format=memory_format,  # type: ignore[call-overload]
+        )
+        self.points = taught_points(
+            config, self.train_models, self.device, write=self.processes.is_main
         )
         if config.run.init and not (resume and self.last.exists()):
             first = read_checkpoint(config.run.init)

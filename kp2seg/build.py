@@ -115,11 +115,13 @@ def training_batches(
     Raises: DataError: no pictures.  ValueError: a batch that the processes cannot share.
             SegConfigError: data.repeat is not of as many sets.
     """
-    repeat = list(config.data.get("repeat") or [1] * len(sets))
-    if len(repeat) != len(sets) or not all(isinstance(n, int) and n > 0 for n in repeat):
+    given: Any = config.data.get("repeat")
+    repeat = [1] * len(sets) if given is None else given
+    repeat = [repeat] if isinstance(repeat, int) else list(repeat)
+    if len(repeat) != len(sets) or not all(type(n) is int and n > 0 for n in repeat):
         raise SegConfigError(
             f"data.repeat: expected how often, at least once, for each of the {len(sets)} sets of "
-            f"data.train, got {repeat}"
+            f"data.train, got {given}"
         )
     for name, data in sets.items():
         if not data.coco["images"]:

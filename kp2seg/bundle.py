@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 from omegaconf import OmegaConf
 from torch import Tensor
 
-from keypointnet.checkpoints import Checkpoint
-from kp2seg.checkpoints import SegCheckpoint
+from keypointnet.checkpoints import Checkpoint, read_checkpoint
+from kp2seg.checkpoints import SegCheckpoint, read_seg_checkpoint, save_seg_checkpoint
 from kp2seg.keypoint_sources.discovered import Finding
 from kp2seg.lazy_config import SegConfigError, has_templates
 
@@ -54,6 +55,24 @@ def bundled(
     if category is not None:
         config["category"] = {name: category[name] for name in ("id", "name") if name in category}
     return weights, OmegaConf.to_yaml(OmegaConf.create(config))
+
+
+def save_bundle(
+    file: Path,
+    finder: Path,
+    segmenter: Path,
+    finding: Finding,
+    category: Mapping[str, Any] | None = None,
+) -> None:
+    """Writes both networks as one checkpoint.
+
+    Args:    finder, segmenter: checkpoints of a KeypointNet and of a `Pose2Seg`.
+             finding, category: see `bundled`.
+    Raises:  CheckpointError: one is none.  As `bundled`.
+    """
+    masks = read_seg_checkpoint(segmenter)
+    tensors, text = bundled(read_checkpoint(finder), masks, finding, category)
+    save_seg_checkpoint(file, {"model": tensors}, step=masks.step, config=text)
 
 
 def bundled_category(config: str) -> dict[str, Any]:

@@ -102,7 +102,18 @@ def test_points_masks_a_detector_a_table_and_a_page_for_each_seed(tool, words, t
     tool.main([*words, "--true", "--seeds", "3", "4"])  # nothing is trained again
     assert {path: path.stat().st_mtime_ns for path in before} == before
     again = json.loads((out / "results.json").read_text())["seeds"]["4"]["rows"]
-    assert again["discovered"]["AP_quality"] == rows["discovered"]["AP_quality"]
+    assert again["discovered"] == rows["discovered"]  # its seconds, too
+    assert "mean_iou" not in again["mask_rcnn"]
+    json.loads((out / "results.json").read_text(), parse_constant=pytest.fail)  # no NaN
+
+    # other settings would be told of masks of these
+    with pytest.raises(SystemExit, match=r"with other settings \(repeat\[?.*2.* choose another"):
+        tool.main([*words, "--true", "--repeat", "5", "1"])
+    with pytest.raises(SystemExit, match=r"with other settings \(steps: 2 there, 4 asked for"):
+        tool.main([*words, "--steps", "4"])
+    tool.main([*words, "--seeds", "5"])  # a further seed keeps the others
+    document = json.loads((out / "results.json").read_text())
+    assert list(document["seeds"]) == ["3", "4", "5"]
 
 
 @pytest.mark.parametrize(
@@ -119,6 +130,30 @@ def test_mistakes_end_with_a_line_that_says_so(tool, words, capsys, changes, mes
     with pytest.raises(SystemExit) as stopped:
         tool.main([*words, *changes])
     assert message in f"{stopped.value} {capsys.readouterr().err}"
+
+
+def test_a_data_set_of_another_class_is_refused(tool, words):
+    words[words.index("--category") + 1] = "ball"
+    with pytest.raises(SystemExit, match=r"one.json: has no class 'ball'; there are person"):
+        tool.main(words)
+
+
+def test_true_keypoints_have_to_be_there(tool, words, tmp_path):
+    file = tmp_path / "data/coco/one.json"
+    coco = json.loads(file.read_text())
+    del coco["annotations"][0]["keypoints"]
+    file.write_text(json.dumps(coco))
+    with pytest.raises(SystemExit, match=r"annotation 1: expected keypoints, 51 numbers, got 0"):
+        tool.main([*words, "--true"])
+    coco["categories"][0]["keypoints"] = ["nose"]
+    coco["annotations"] = coco["annotations"][1:]
+    for row in coco["annotations"]:
+        row["keypoints"] = [1, 1, 2]
+    file.write_text(json.dumps(coco))
+    with pytest.raises(
+        SystemExit, match=r"one.json: its keypoints are nose, .* are nose, left_eye"
+    ):
+        tool.main([*words, "--true"])
 
 
 def test_a_missing_file_is_named(tool, words):

@@ -97,6 +97,27 @@ def test_errors_name_the_program_and_the_reason(tool, tmp_path):
         tool.main(["--out", str(tmp_path / "c"), "--config", "gone.yaml"])
 
 
+def test_a_stopped_loop_says_how_to_go_on(tool, tmp_path, monkeypatch, capsys):
+    def stop(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("kp2seg.loop.demo.run_loop_demo", stop)
+    with pytest.raises(SystemExit) as stopped:
+        tool.main(["--out", str(tmp_path / "demo")])
+    assert stopped.value.code == 130
+    assert "the same command goes on from here" in capsys.readouterr().err
+
+
+def test_masks_may_follow_a_demo_of_keypoints_only(tmp_path):
+    keypoints = {"models": {"views": 4}}
+    begin(tmp_path, keypoints)
+    whole = {**keypoints, "loop": {"templates": 3}}
+    assert begin(tmp_path, whole)["asked"] == whole
+    assert begin(tmp_path, keypoints)["asked"] == whole
+    with pytest.raises(ConfigError, match=r"loop\.templates: 3 there, 4 asked for"):
+        begin(tmp_path, {**keypoints, "loop": {"templates": 4}})
+
+
 def test_another_runs_folder_is_left_alone(tmp_path):
     kept = tmp_path / "checkpoints" / "last.safetensors"
     kept.parent.mkdir()

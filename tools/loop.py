@@ -24,7 +24,8 @@ import torch
 from keypointnet.command_line import Parser, at_least_one, errors_in_one_line
 from keypointnet.tensor_files import CheckpointError
 from kp2seg.command_line import add_finding, add_network, finding_of, network_of
-from kp2seg.loop.own import Study, class_of, format_study, run_study
+from kp2seg.data.catalog import file_and_folder
+from kp2seg.loop.own import LoopStudy, format_loop_study, run_loop_study
 from kp2seg.loop.points import ObjectData
 from kp2seg.training import SegTrainingError
 
@@ -65,23 +66,16 @@ def parse(words: Sequence[str] | None) -> argparse.Namespace:
     return args
 
 
-def object_data(name: str, category: str | None) -> ObjectData:
-    """FILE.json@FOLDER, or FILE.json with images/ beside it."""
-    file, separator, folder = name.partition(".json@")
-    path = Path(f"{file}.json") if separator else Path(name)
-    return class_of(path, Path(folder) if separator else path.parent / "images", category)
-
-
 def main(words: Sequence[str] | None = None) -> None:
     args = parse(words)
     stopped = "stopped; the same command goes on"
     errors = CheckpointError, SegTrainingError, torch.OutOfMemoryError
     with errors_in_one_line("loop", *errors, stopped=stopped):
         weights, out = network_of(args)
-        study = Study(
+        study = LoopStudy(
             weights,
-            tuple(object_data(name, args.category) for name in args.train),
-            object_data(args.test, args.category),
+            tuple(ObjectData(*file_and_folder(name), args.category) for name in args.train),
+            ObjectData(*file_and_folder(args.test), args.category),
             args.config_file,
             repeat=tuple(args.repeat) if args.repeat else None,
             overrides=tuple(args.override),
@@ -93,8 +87,8 @@ def main(words: Sequence[str] | None = None) -> None:
             finding=finding_of(args),
             seeds=tuple(args.seeds),
         )
-        result = run_study(study, out, device=args.device)
-    print(f"\n{format_study(result)}")
+        result = run_loop_study(study, out, device=args.device)
+    print(f"\n{format_loop_study(result)}")
     print(f"figures: {out / 'results.json'}; to look at: {result.report}")
 
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from keypointnet.quickstart import DemoModels, DemoResult
 
 ROOT = Path(__file__).parents[1]
+STOPPED = "\nstopped; the same command goes on from here"
 
 
 def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -79,9 +80,8 @@ def main(arguments: list[str] | None = None) -> None:
     given = {name: getattr(args, name) for name in ("train", "test", "views")}
     models = DemoModels(**{name: value for name, value in given.items() if value is not None})
     how = {"workers": args.workers, "limit_s": 60 * args.minutes}
-    stopped = "\nstopped; the same command goes on from here"
     errors = CheckpointError, TrainingError, WorkerError
-    with errors_in_one_line("quickstart", *errors, stopped=stopped):
+    with errors_in_one_line("quickstart", *errors, stopped=STOPPED):
         config = load_config(args.config, [f"run.seed={args.seed}", *args.overrides])
         if args.fresh:
             discard(args.out)
@@ -119,7 +119,7 @@ def whole_loop(
         **{name: value for name, value in given.items() if value is not None},
     )
     crowded = load_config(args.crowded, args.crowded_override)
-    with errors_in_one_line("quickstart", SegTrainingError):
+    with errors_in_one_line("quickstart", SegTrainingError, stopped=STOPPED):
         result = run_loop_demo(config, crowded, models, loop, args.out, **how)
     return result.keypoints, format_loop_table(result), result.report
 

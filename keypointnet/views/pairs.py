@@ -53,6 +53,7 @@ class PairBatch(NamedTuple):
             rgba=rgba,
             T_world2cam=self.T_world2cam.to(device, non_blocking=True),
             K=self.K.to(device, non_blocking=True),
+            points=None if self.points is None else self.points.to(device, non_blocking=True),
         )
 
 

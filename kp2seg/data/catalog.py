@@ -152,7 +152,7 @@ def read_dataset(
     """
     source = _SOURCES.get(name)
     if source is None:
-        path, folder = _file_and_folder(name)
+        path, folder = file_and_folder(name)
         source = _file_source(path, folder, None)
         if not keypoints:
             source = _plain_source(path, folder, category, keep_empty_images) or source
@@ -165,8 +165,8 @@ def read_dataset(
     return data
 
 
-def _file_and_folder(name: str) -> tuple[Path, Path]:
-    """FILE.json@FOLDER as paths."""
+def file_and_folder(name: str) -> tuple[Path, Path]:
+    """FILE.json@FOLDER as paths; images/ beside FILE.json without a folder. Raises: ValueError."""
     file, separator, folder = name.partition(".json@")
     if not separator and not name.endswith(".json"):
         raise ValueError(

@@ -22,8 +22,8 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import Any
 
-from keypointnet.checkpoints import read_checkpoint
 from keypointnet.config import TrainConfig
 from keypointnet.demo_state import settle_steps
 from keypointnet.files import write_json
@@ -43,19 +43,20 @@ from keypointnet.views.scene_layout import SceneRange
 from keypointnet.views.scenes import SceneMaker, SceneSettings
 from keypointnet.views.sources import find_sources
 from keypointnet.views.storage import StorageError, read_json
-from kp2seg.bundle import bundled
-from kp2seg.checkpoints import read_seg_checkpoint, save_seg_checkpoint
+from kp2seg.bundle import save_bundle
 from kp2seg.data.scenes import scenes_to_coco
 from kp2seg.keypoint_sources.discovered import Finding
-from kp2seg.loop.masks import MaskResult, mask_config, seconds_per_step
+from kp2seg.loop.masks import mask_config, seconds_per_step
 from kp2seg.loop.points import ObjectData, PointSet, discovered_points, no_points, true_points
-from kp2seg.loop.study import TITLES, compare, figures, ratios
+from kp2seg.loop.study import TITLES, compare, figures, ratio_lines, ratios
 from kp2seg.report.keypoints import KeypointRun
 from kp2seg.report.write import write_report
 
 STAGES = 8
 KEYPOINT_SHARE, CROWDED_SHARE = 0.34, 0.54
 """Of the time, when the keypoints on black, and those in pictures, have to be there."""
+EVALUATION_S = 5.0
+"""Seconds kept for scoring the keypoints."""
 RESERVE_S = 60.0
 """Seconds kept for scoring the masks and the report, when a slow machine trains for fewer steps."""
 
@@ -143,6 +144,7 @@ def run_loop_demo(
         out,
         workers=workers,
         limit_s=KEYPOINT_SHARE * limit_s if limit_s < math.inf else 0.0,
+        reserve_s=EVALUATION_S,
         stages=STAGES,
         besides=asked,
         say=say,
@@ -153,7 +155,7 @@ def run_loop_demo(
     say(f"4/{STAGES}  a network that finds the same keypoints in crowded pictures")
     with stage_timer(seconds, "crowded"):
         left_s = CROWDED_SHARE * limit_s - (time.monotonic() - began)
-        weights = teach(crowded, out, left_s=left_s, say=say)
+        weights = teach(crowded, out, limit_s=left_s, say=say)
 
     say(f"5/{STAGES}  crowds: {loop.train_pictures} pictures to train on, {loop.test_pictures} not")
     with stage_timer(seconds, "crowds"):
@@ -178,16 +180,20 @@ def run_loop_demo(
             points, Path(loop.masks), loop.overrides, out / "masks", steps=steps, seed=loop.seed
         )
         rows = figures(results)
-        bundle(weights, results["discovered"], loop.finding, out)
+        masks = results["discovered"].checkpoint
+        save_bundle(out / "chair.safetensors", weights, masks, loop.finding)
 
     say(f"8/{STAGES}  report")
     with stage_timer(seconds, "report"):
         report = out / "report.html"
+        state: Any = read_json(out / "demo.json")
+        second = state["crowded_steps"]
         write_report(
             report,
             "Masks from keypoints nobody labelled",
             f"kp2seg's demo: {first.steps} steps of KeypointNet on rendered views of {models.train}"
-            f", then {steps} steps of each mask model on {loop.train_pictures} pictures of crowds; "
+            f", {second} of a second one that learns to find the same points in crowded pictures, "
+            f"then {steps} of each mask model on {loop.train_pictures} pictures of crowds; "
             f"everything is scored on {models.test} and {loop.test}, which neither has seen.",
             _keypoint_run(out, found_on_black, models, first),
             results,
@@ -213,10 +219,7 @@ def format_loop_table(result: LoopResult) -> str:
         written = "–" if expected is None else f"{expected:.3f}"
         rows.append([f"AP, {TITLES[name]}", f"{value:.3f}", written])
     rows += [seconds_row(stage, s, EXPECTED[stage]) for stage, s in result.seconds.items()]
-    text = align_columns(rows)
-    for name, ratio in ratios(result.rows).items():
-        text += f"\nAP of discovered keypoints is {ratio:.2f} times that of {TITLES[name]}"
-    return text
+    return "\n".join([align_columns(rows), *ratio_lines([result.rows])])
 
 
 def make_crowds(
@@ -257,15 +260,6 @@ def point_sets(
         discovered_points(weights, [train], test, out, loop.finding, k=k),
         true_points([train], test, out, loop.finding, k=k),
     ]
-
-
-def bundle(weights: Path, result: MaskResult, finding: Finding, out: Path) -> Path:
-    """Both networks as one checkpoint. Raises: as `bundled`."""
-    masks = read_seg_checkpoint(result.checkpoint)
-    tensors, text = bundled(read_checkpoint(weights), masks, finding)
-    file = out / "chair.safetensors"
-    save_seg_checkpoint(file, {"model": tensors}, step=masks.step, config=text)
-    return file
 
 
 def _keypoint_run(out: Path, weights: Path, models: DemoModels, first: DemoResult) -> KeypointRun:

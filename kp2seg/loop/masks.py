@@ -17,6 +17,7 @@ from keypointnet.files import write_json
 from keypointnet.progress import progress_bar
 from keypointnet.views.storage import read_json
 from kp2seg.build import build_trainer
+from kp2seg.checkpoints import read_seg_checkpoint
 from kp2seg.data.catalog import read_dataset
 from kp2seg.evaluation.cache import Cache
 from kp2seg.evaluation.evaluate import Evaluation, evaluate
@@ -67,19 +68,20 @@ def masks_of(
 
     Raises: SegConfigError, DataError, CheckpointError, SegTrainingError: what is wrong is named.
     """
-    started = time.monotonic()
-    trainer = build_trainer(config)
-    trainer.resume()
-    trainer.register_hooks([_ProgressHook(f"masks, {points.name}")])
     clock = Path(config.train.out) / "seconds.json"
     seconds = read_json(clock) or 0.0
-    try:
-        trainer.fit()
-    finally:
-        seconds += time.monotonic() - started
-        if Path(config.train.out).is_dir():
-            write_json(clock, seconds)
     last, _ = checkpoint_files(config.train.out)
+    if not last.exists() or read_seg_checkpoint(last).step < config.train.steps:
+        trainer = build_trainer(config)
+        trainer.resume()
+        trainer.register_hooks([_ProgressHook(f"masks, {points.name}")])
+        started = time.monotonic()
+        try:
+            trainer.fit()
+        finally:
+            seconds += time.monotonic() - started
+            if clock.parent.is_dir():
+                write_json(clock, seconds)
     data = read_dataset(points.test, keypoints=points.templates is not None)
     file = Path(config.train.out) / "test.predictions.json"
     cache = cached_predictions(

@@ -1,6 +1,7 @@
 """The loop on data of one's own: keypoints discovered in boxes, and the masks they are worth.
 
-OUT/points                 the keypoints of each data set, and their templates
+OUT/asked.json             the settings; OUT is gone on with only if they are the same
+OUT/points                 the keypoints of each data set, their quality, and their templates
 OUT/seed-N/NAME            a training run for each kind of keypoints
 OUT/seed-N/object.safetensors  KeypointNet and the masks from its points as one model
 OUT/seed-N/report.html     all of it to look at
@@ -11,23 +12,28 @@ Everything goes on where an earlier run was stopped.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import json
+import math
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from keypointnet.checkpoints import read_checkpoint, trained_model
+from keypointnet.demo_state import differences
 from keypointnet.files import file_sha256, write_json
+from keypointnet.listing import listed
 from keypointnet.progress import progress_bar
 from keypointnet.reporting import align_columns
-from kp2seg.bundle import bundled
-from kp2seg.checkpoints import read_seg_checkpoint, save_seg_checkpoint
-from kp2seg.data.coco_json import read_json
+from keypointnet.views.storage import read_json
+from kp2seg.bundle import save_bundle
 from kp2seg.data.object_boxes import object_masks, read_object_boxes, read_object_picture
 from kp2seg.evaluation.discovered_points import PointQuality, PointQualityMeter
 from kp2seg.keypoint_sources.discovered import Finding
+from kp2seg.lazy_config import choose_device
 from kp2seg.loop.points import (
     ObjectData,
     PointSet,
@@ -36,12 +42,20 @@ from kp2seg.loop.points import (
     plain_boxes,
     true_points,
 )
-from kp2seg.loop.study import TITLES, compare, compare_detector, figures, ratios
+from kp2seg.loop.study import (
+    TITLES,
+    compare,
+    compare_detector,
+    figures,
+    ratio_lines,
+    ratios,
+    spread,
+)
 from kp2seg.report.write import write_report
 
 
 @dataclass(frozen=True)
-class Study:
+class LoopStudy:
     """What is compared, and on what.
 
     Attributes:
@@ -72,7 +86,7 @@ class Study:
 
 
 @dataclass(frozen=True)
-class StudyResult:
+class LoopStudyResult:
     """rows: of `study.figures`, for each seed.  quality: of the discovered points of `test`."""
 
     rows: dict[int, dict[str, dict[str, float]]]
@@ -80,16 +94,19 @@ class StudyResult:
     report: Path
 
 
-def run_study(
-    study: Study, out: Path, *, device: str = "auto", say: Callable[[str], None] = print
-) -> StudyResult:
+def run_loop_study(
+    study: LoopStudy, out: Path, *, device: str = "auto", say: Callable[[str], None] = print
+) -> LoopStudyResult:
     """Finds the points, trains and scores the masks, writes the figures and a page for each seed.
 
     Raises: DataError, CheckpointError, SegConfigError, SegTrainingError, TemplateError,
             ValueError: what is wrong is named.
     """
-    quality = point_quality(study)
-    points = point_sets(study, out / "points")
+    _begin(study, out)
+    torch_device = choose_device(device)
+    points = point_sets(study, out / "points", torch_device)
+    quality = point_quality(study, out / "points" / "quality.json", torch_device)
+    kept: Any = read_json(out / "results.json") or {"seeds": {}}
     rows: dict[int, dict[str, dict[str, float]]] = {}
     report = out
     for seed in study.seeds:
@@ -97,106 +114,111 @@ def run_study(
         say(f"seed {seed}")
         how: dict[str, Any] = {"repeat": study.repeat, "seed": seed, "device": device, "say": say}
         results = compare(points, study.masks, study.overrides, folder, steps=study.steps, **how)
+        found = results["discovered"]
         if study.detector is not None:
             boxes = plain_boxes(study.train, study.test, out / "points")
+            words = study.detector_overrides
             results["mask_rcnn"] = compare_detector(
-                boxes,
-                study.detector,
-                study.detector_overrides,
-                folder,
-                seconds=results["discovered"].seconds,
-                **how,
+                boxes, study.detector, words, folder, seconds=found.seconds, **how
             )
         rows[seed] = figures(results)
-        masks = read_seg_checkpoint(results["discovered"].checkpoint)
-        tensors, text = bundled(read_checkpoint(study.weights), masks, study.finding)
-        save_seg_checkpoint(
-            folder / "object.safetensors", {"model": tensors}, step=masks.step, config=text
-        )
+        save_bundle(folder / "object.safetensors", study.weights, found.checkpoint, study.finding)
         report = folder / "report.html"
         about = f"{study.weights.name} on {study.test.file.name}, seed {seed}."
         write_report(report, "Masks from discovered keypoints", about, None, results)
-        write_json(out / "results.json", _document(study, rows, quality))
-    return StudyResult(rows, quality, report)
+        # After every seed, so that a study that is stopped leaves what it has.
+        kept["seeds"][str(seed)] = {"rows": rows[seed], "ratios": ratios(rows[seed])}
+        document = {
+            "study": _asked(study),
+            "weights_sha256": file_sha256(study.weights),
+            "points": {k: None if math.isnan(v) else v for k, v in asdict(quality).items()},
+            "seeds": dict(sorted(kept["seeds"].items(), key=lambda pair: int(pair[0]))),
+        }
+        write_json(out / "results.json", document)
+    return LoopStudyResult(rows, quality, report)
 
 
-def point_sets(study: Study, out: Path) -> list[PointSet]:
+def _begin(study: LoopStudy, out: Path) -> None:
+    """Notes what was asked for. Raises: ValueError: OUT is of something else."""
+    file, asked = out / "asked.json", _asked(study)
+    there: Any = read_json(file)
+    if there is not None:
+        # A detector or true keypoints may be compared with later.
+        both = there.keys() & asked.keys()
+        before, now = ({key: each[key] for key in both} for each in (there, asked))
+        if different := list(differences(before, now)):
+            raise ValueError(
+                f"{out}: was begun with other settings ({listed(different, 4, '; ')}); choose "
+                "another folder"
+            )
+        asked = {**there, **asked}
+    out.mkdir(parents=True, exist_ok=True)
+    write_json(file, asked)
+
+
+def _asked(study: LoopStudy) -> dict[str, Any]:
+    """The settings that all seeds have in common, as JSON has them."""
+    asked: dict[str, Any] = json.loads(json.dumps(asdict(study), default=str))
+    del asked["seeds"]
+    for name in ("detector", "true"):
+        if not asked[name]:
+            del asked[name]
+    if study.detector is None:
+        del asked["detector_overrides"]
+    return asked
+
+
+def point_sets(study: LoopStudy, out: Path, device: torch.device) -> list[PointSet]:
     """No, discovered and, if wanted, true keypoints."""
-    sets = [
-        no_points(study.train, study.test, out),
-        discovered_points(
-            study.weights, study.train, study.test, out, study.finding, k=study.templates
-        ),
-    ]
+    train, test, finding, k = study.train, study.test, study.finding, study.templates
+    sets = [no_points(train, test, out)]
     if study.true:
-        sets.append(true_points(study.train, study.test, out, study.finding, k=study.templates))
-    return sets
+        sets.append(true_points(train, test, out, finding, k=k))
+    found = discovered_points(study.weights, train, test, out, finding, k=k, device=device)
+    return [sets[0], found, *sets[1:]]
 
 
-def point_quality(study: Study) -> PointQuality:
-    """How far the points of the objects to score can be trusted. Raises: as `read_object_boxes`."""
+def point_quality(study: LoopStudy, file: Path, device: torch.device) -> PointQuality:
+    """How far the points of the objects to score can be trusted; kept in a file.
+
+    Raises: as `read_object_boxes`.
+    """
+    kept: Any = read_json(file)
+    if kept is not None:
+        if kept["inside"] is None:  # JSON has no NaN
+            kept["inside"] = math.nan
+        return PointQuality(**kept)
     checkpoint = read_checkpoint(study.weights)
-    meter = PointQualityMeter(
-        trained_model(checkpoint), checkpoint.config.data.image_size, study.finding
-    )
-    file, images, category = study.test
-    boxes = read_object_boxes(file, images, category=category, need_masks=True)
+    model = trained_model(checkpoint, device)
+    meter = PointQualityMeter(model, checkpoint.config.data.image_size, study.finding)
+    path, images, category = study.test
+    boxes = read_object_boxes(path, images, category=category, need_masks=True)
     for image, rows in progress_bar(boxes.by_picture(), desc="look", unit="picture"):
         picture = read_object_picture(image, images)
         meter.add(picture, np.array([row["bbox"] for row in rows]), object_masks(image, rows))
-    return meter.result()
+    quality = meter.result()
+    write_json(file, {k: None if math.isnan(v) else v for k, v in asdict(quality).items()})
+    return quality
 
 
-def class_of(file: Path, images: Path, category: str | None) -> ObjectData:
-    """A data set; a class is asked for only where its file has several."""
-    coco = read_json(file)
-    several = isinstance(coco, dict) and len(coco.get("categories") or ()) > 1
-    return ObjectData(file, images, category if several else None)
-
-
-def format_study(result: StudyResult) -> str:
+def format_loop_study(result: LoopStudyResult) -> str:
     """A line for each kind of keypoints, mean ± spread over the seeds, and the points' quality."""
     lines = [["masks from", "AP", "AP50", "AP, constant score", "mean IoU", "training, s"]]
     keys = ("AP_quality", "AP50_quality", "AP_constant", "mean_iou")
     for name in next(iter(result.rows.values())):
         per_seed = [rows[name] for rows in result.rows.values()]
-        cells = [_spread([row[key] for row in per_seed if key in row], ".3f") for key in keys]
-        seconds = _spread([row["seconds"] for row in per_seed], ".0f")
+        cells = [spread([row[key] for row in per_seed if key in row], ".3f") for key in keys]
+        seconds = spread([row["seconds"] for row in per_seed], ".0f")
         lines.append([TITLES[name], *cells, seconds])
-    text = align_columns(lines)
-    for name in ratios(next(iter(result.rows.values()))):
-        values = [ratios(rows)[name] for rows in result.rows.values()]
-        text += (
-            f"\nAP of discovered keypoints is {_spread(values, '.2f')} times that of {TITLES[name]}"
-        )
     q = result.quality
-    return text + (
-        f"\nof {q.points:.1f} points that count on each of {q.objects} objects "
-        f"{100 * q.inside:.1f} % lie in the true masks; they move by {100 * q.flip:.1f} % of the "
-        f"box's diagonal in mirrored crops, {100 * q.box:.1f} % in changed boxes, "
-        f"{100 * q.turn:.1f} % in turned crops (medians)"
+    inside = "–" if math.isnan(q.inside) else f"{100 * q.inside:.1f} %"
+    return "\n".join(
+        [
+            align_columns(lines),
+            *ratio_lines(list(result.rows.values())),
+            f"of {q.points:.1f} points that count on each of {q.objects} objects {inside} lie in "
+            f"the true masks; they move by {100 * q.flip:.1f} % of the box's diagonal in mirrored "
+            f"crops, {100 * q.box:.1f} % in changed boxes, {100 * q.turn:.1f} % in turned crops "
+            "(medians)",
+        ]
     )
-
-
-def _spread(values: Sequence[float], digits: str) -> str:
-    if not values:
-        return "–"
-    text = f"{np.mean(values):{digits}}"
-    return text + (f" ± {np.std(values, ddof=1):{digits}}" if len(values) > 1 else "")
-
-
-def _document(
-    study: Study, rows: dict[int, dict[str, dict[str, float]]], quality: PointQuality
-) -> dict[str, Any]:
-    settings = asdict(study)
-    for key in ("weights", "masks", "detector"):
-        settings[key] = settings[key] and str(settings[key])
-    for key in ("train", "test"):
-        data = (getattr(study, key),) if key == "test" else study.train
-        settings[key] = [{"file": each.file.name, "category": each.category} for each in data]
-    return {
-        "study": settings,
-        "weights_sha256": file_sha256(study.weights),
-        "seeds": {str(seed): {"rows": each, "ratios": ratios(each)} for seed, each in rows.items()},
-        "points": asdict(quality),
-    }

@@ -7,7 +7,7 @@ to score, the same objects in every set, and the templates of their poses.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,7 +18,7 @@ from keypointnet.files import write_json
 from kp2seg.data.coco_json import read_json
 from kp2seg.data.object_boxes import read_object_boxes
 from kp2seg.data.problems import DataError
-from kp2seg.discovery import discover_dataset
+from kp2seg.discovery import discover_dataset, drawn_crops
 from kp2seg.keypoint_sources.discovered import Finding, box_corners
 from kp2seg.keypoint_sources.layouts import CORNERS
 from kp2seg.template_drawing import draw_templates
@@ -46,12 +46,14 @@ class PointSet:
         name: "discovered", "true", "none", or "mask_rcnn", which has plain boxes.
         train, test: data sets, FILE.json@FOLDER.
         templates: their JSON; None for a model that takes no keypoints.
+        sheet: picture of objects to score with their points, where they were discovered.
     """
 
     name: str
     train: tuple[str, ...]
     test: str
     templates: Path | None
+    sheet: Path | None = None
 
 
 def discovered_points(
@@ -71,7 +73,7 @@ def discovered_points(
     """
     like = None
     for file, data in _files("discovered", train, test, out):
-        discover_dataset(
+        found = discover_dataset(
             weights,
             data.file,
             data.images,
@@ -82,7 +84,10 @@ def discovered_points(
             device=device,
         )
         like = like or file
-    return _point_set("discovered", train, test, out, k)
+    sheet = out / "discovered-test.png"
+    boxes, answers, size = found.boxes, found.answers, found.size
+    save_picture(sheet, drawn_crops(boxes, answers, size, test.images, finding, tiles=24))
+    return replace(_point_set("discovered", train, test, out, k), sheet=sheet)
 
 
 def true_points(
@@ -92,8 +97,16 @@ def true_points(
 
     Raises: DataError: they have none.
     """
-    for file, data in _files("true", train, test, out):
+    files = _files("true", train, test, out)
+    for file, data in files:
         _write(file, data, true=True, corners=finding.corners)
+    names = [read_json(file)["categories"][0]["keypoints"] for file, _ in files]
+    for (_, data), theirs in zip(files, names, strict=True):
+        if theirs != names[0]:
+            raise DataError(
+                f"{data.file}: its keypoints are {', '.join(theirs)}; those of {files[0][1].file} "
+                f"are {', '.join(names[0])}"
+            )
     return _point_set("true", train, test, out, k)
 
 
@@ -158,7 +171,12 @@ def _write(
     category["skeleton"] = category.get("skeleton", []) if true else []
     rows = []
     for row in boxes.objects:
-        numbers = list(row["keypoints"]) if true else []
+        numbers = list(row.get("keypoints") or ()) if true else []
+        if true and len(numbers) != 3 * len(names):
+            raise DataError(
+                f"{data.file}: annotation {row['id']}: expected keypoints, {3 * len(names)} "
+                f"numbers, got {len(numbers)}"
+            )
         if corners:
             for x, y in box_corners(np.array([row["bbox"]]))[0].tolist():
                 numbers += [x, y, 2]

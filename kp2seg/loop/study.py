@@ -5,12 +5,14 @@ The same head, data, steps and seed for each.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from keypointnet.files import write_json
-from keypointnet.reporting import align_columns
 from keypointnet.views.storage import read_json
 from kp2seg.loop.masks import MaskResult, mask_config, masks_of, seconds_per_step
 from kp2seg.loop.points import PointSet
@@ -51,7 +53,8 @@ def compare(
     for row in points:
         say(f"     masks, {TITLES[row.name]}")
         made = mask_config(config, overrides, row, out / row.name, **train)
-        made.data.repeat = None if repeat is None else list(repeat)
+        if repeat is not None:
+            made.data.repeat = list(repeat)
         results[row.name] = masks_of(made, row, device=device)
     return results
 
@@ -75,7 +78,8 @@ def compare_detector(
     Raises:  as `masks_of`.
     """
     made = mask_config(config, overrides, points, out / points.name, seed=seed, device=device)
-    made.data.repeat = None if repeat is None else list(repeat)
+    if repeat is not None:
+        made.data.repeat = list(repeat)
     settled = out / f"{points.name}-steps.json"
     steps = read_json(settled)
     if steps is None:
@@ -93,7 +97,9 @@ def figures(results: Mapping[str, MaskResult]) -> dict[str, dict[str, float]]:
         scores = result.evaluation.scores
         rows[name] = {f"AP_{mode}": scores[mode].AP for mode in scores}
         rows[name] |= {f"AP50_{mode}": scores[mode].AP50 for mode in scores}
-        rows[name] |= {"mean_iou": result.evaluation.iou.mean, "seconds": result.seconds}
+        rows[name]["seconds"] = result.seconds
+        if not math.isnan(result.evaluation.iou.mean):  # a detector's masks are of no one's own
+            rows[name]["mean_iou"] = result.evaluation.iou.mean
     return rows
 
 
@@ -107,14 +113,21 @@ def ratios(rows: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
     }
 
 
-def format_comparison(rows: Mapping[str, Mapping[str, float]]) -> str:
-    """A line for each point set, then the ratios."""
-    lines = [["masks from", "AP", "AP50", "AP, constant score", "mean IoU"]]
-    for name, row in rows.items():
-        keys = ("AP_quality", "AP50_quality", "AP_constant", "mean_iou")
-        cells = [f"{row[key]:.3f}" if key in row else "–" for key in keys]
-        lines.append([TITLES[name], *cells])
-    text = align_columns(lines)
-    for name, ratio in ratios(rows).items():
-        text += f"\nAP of discovered keypoints is {ratio:.2f} times that of {TITLES[name]}"
-    return text
+def ratio_lines(per_seed: Sequence[Mapping[str, Mapping[str, float]]]) -> list[str]:
+    """What `ratios` says, a sentence for each. Args: per_seed: rows of `figures` of each seed."""
+    times: dict[str, list[float]] = {}
+    for rows in per_seed:
+        for name, ratio in ratios(rows).items():
+            times.setdefault(name, []).append(ratio)
+    return [
+        f"AP of discovered keypoints is {spread(values, '.2f')} times that of {TITLES[name]}"
+        for name, values in times.items()
+    ]
+
+
+def spread(values: Sequence[float], digits: str) -> str:
+    """A mean, with ± the standard deviation of several values; a dash for none."""
+    if not values:
+        return "–"
+    text = f"{np.mean(values):{digits}}"
+    return text + (f" ± {np.std(values, ddof=1):{digits}}" if len(values) > 1 else "")

@@ -11,8 +11,7 @@ import torch
 
 from keypointnet.checkpoints import load_model, read_checkpoint
 from keypointnet.drawing import draw_keypoints, keypoint_colours, keypoint_sheet
-from keypointnet.evaluation import Evaluation, predict_views
-from keypointnet.geometry import invert_rigid, transform_points, unproject
+from keypointnet.evaluation import Evaluation, points_of_object
 from keypointnet.model import KeypointNet
 from keypointnet.reporting import METRICS
 from keypointnet.views.pairs import ModelViews, open_models
@@ -63,14 +62,6 @@ def held_out_models(run: KeypointRun) -> list[ModelViews]:
     """The views that it was evaluated on. Raises: StorageError: they cannot be read."""
     side = read_checkpoint(run.checkpoint).config.data.image_size
     return open_models(run.views, run.subset, (side, side))
-
-
-def points_of_object(model: KeypointNet, views: ModelViews) -> torch.Tensor:
-    """(N, 3) float64 in the object's frame: medians over its views, which a few flips leave."""
-    indices = range(views.store.n_views(views.model))
-    uvz, T_world2cam, K, _ = predict_views(model, views, list(indices))
-    X = transform_points(invert_rigid(T_world2cam), unproject(uvz, K))
-    return X.median(dim=0).values
 
 
 def _training(run: KeypointRun) -> Section:

@@ -96,6 +96,7 @@ def mask_sections(
     """
     return [
         comparison(rows, run),
+        *_found(run),
         _training(results),
         _templates(run),
         _steps(run),
@@ -128,11 +129,32 @@ def comparison(rows: Mapping[str, Mapping[str, float]], run: MaskRun) -> Section
         "results",
         "Results",
         (
-            "The same mask head, data and number of steps for each kind of keypoints. "
+            "The same mask head, data and number of steps for each kind of keypoints"
+            + (", and as much time for the detector. " if "mask_rcnn" in rows else ". ")
             + " ".join(said),
         ),
         [table],
     )
+
+
+def _found(run: MaskRun) -> list[Section]:
+    sheet = run.result.points.sheet
+    if sheet is None:
+        return []
+    return [
+        Section(
+            "found",
+            "Keypoints found in pictures",
+            ("What the mask model is given of objects that it is scored on, all points of each.",),
+            [
+                Picture(
+                    read_picture(sheet),
+                    "Crops of objects with coloured points, a colour for each keypoint.",
+                    "A colour is the same keypoint everywhere; hidden ones are guessed, too.",
+                )
+            ],
+        )
+    ]
 
 
 def _training(results: Mapping[str, MaskResult]) -> Section:
@@ -171,8 +193,8 @@ def _templates(run: MaskRun) -> Section:
         "Templates",
         (
             f"K-means centres of the discovered poses: {len(templates.templates)} templates of "
-            f"{points} and {limbs} connections. Left and right were told "
-            f"apart by the model's own statistics: {pairs or 'no pairs were found'}.",
+            f"{points} and {limbs} connections. Pairs of points that change places in mirrored "
+            f"pictures: {pairs or 'none was found'}.",
         ),
         [
             Picture(

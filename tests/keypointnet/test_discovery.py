@@ -43,8 +43,9 @@ def test_pairs_are_found_and_their_sides():
     wrong = found.mirrored_uv.clone()
     wrong[::3] = torch.rand(len(wrong[::3]), 5, 2)
     assert left_right_pairs(found._replace(mirrored_uv=wrong)) == [(0, 3), (4, 1)]
-    # Nobody says which side is which: the lower number is called left.
-    assert left_right_pairs(found._replace(axis_uv=None)) == [(0, 3), (1, 4)]
+    # Nobody says which side is which: the first pair's lower number is called left, and the other
+    # pair's left is on the same side.
+    assert left_right_pairs(found._replace(axis_uv=None)) == [(0, 3), (4, 1)]
 
 
 def test_what_is_far_apart_is_no_pair_and_sides_have_a_share():

@@ -3,15 +3,15 @@ import torch
 
 from keypointnet import pyramid_trunk
 from keypointnet.checkpoints import build_model, load_model, save_checkpoint
-from keypointnet.config import ConfigError, check_config, load_config
+from keypointnet.config import PYRAMID_STRIDES, ConfigError, check_config, load_config
 from keypointnet.model import KeypointNet
 from keypointnet.precision import resolve_autocast
-from keypointnet.pyramid_trunk import STRIDES, PyramidTrunk
+from keypointnet.pyramid_trunk import PyramidTrunk
 
 PYRAMID = ("model={trunk: pyramid, num_keypoints: 3, channels: 16, downsample: 4}",)
 
 
-@pytest.mark.parametrize("downsample", STRIDES)
+@pytest.mark.parametrize("downsample", PYRAMID_STRIDES)
 def test_maps_have_the_stride_that_was_asked_for(downsample):
     trunk = PyramidTrunk(3, 16, downsample=downsample).eval()
     with torch.inference_mode():
@@ -65,3 +65,13 @@ def test_settings_that_make_no_sense():
     config = load_config(None, ["model.trunk=resnet", "data.train=[{path: x}]"])
     with pytest.raises(ConfigError, match=r"model.trunk: expected dilated or pyramid"):
         check_config(config)
+    config = load_config(None, ["model.trunk=pyramid", "data.train=[{path: x}]"])
+    with pytest.raises(ConfigError, match=r"model.downsample: a pyramid has strides 2, .*, got 1"):
+        check_config(config)
+
+
+def test_the_averages_follow_as_fast_as_they_are_told():
+    trunk = PyramidTrunk(3, 16, downsample=4, bn_momentum=0.02)
+    norms = [m.momentum for m in trunk.modules() if isinstance(m, torch.nn.BatchNorm2d)]
+    assert len(norms) > 10
+    assert set(norms) == {0.02}

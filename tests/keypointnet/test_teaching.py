@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 import torch
 
-from keypointnet import teaching
+from keypointnet import evaluation, teaching
 from keypointnet.config import ConfigError, TrainConfig, load_config
 from keypointnet.geometry import invert_rigid, project, transform_points, unproject
 from keypointnet.losses import TAUGHT_SIGMA, taught_loss
 from keypointnet.model import KeypointNet, Prediction
-from keypointnet.stages import taught_points
-from keypointnet.teaching import agreed_points, taught_losses
+from keypointnet.pacing import seconds_per_step
+from keypointnet.teaching import POINTS_FILE, agreed_points, taught_losses, taught_points
 from keypointnet.training import Trainer
 from keypointnet.views.augmentation import AugmentationConfig, mirror
 from keypointnet.views.pairs import PairDataset, PairSampler, open_models
@@ -70,13 +70,13 @@ def told(X_of: dict[str, torch.Tensor], wrong: int = 0):
 
 def test_views_agree_although_some_are_wrong(models, monkeypatch):
     X_of = {views.model: torch.rand(5, 3) - 0.5 for views in models}
-    monkeypatch.setattr(teaching, "predict_views", told(X_of, wrong=0))
+    monkeypatch.setattr(evaluation, "predict_views", told(X_of, wrong=0))
     points = agreed_points(KeypointNet(5), models)
     assert points.shape == (3, 2, 5, 3)
     for found, views in zip(points, models, strict=True):
         torch.testing.assert_close(found[0], X_of[views.model], rtol=0, atol=1e-5)
         torch.testing.assert_close(found[1], X_of[views.model] + 1, rtol=0, atol=1e-5)
-    monkeypatch.setattr(teaching, "predict_views", told(X_of, wrong=4))  # of ten
+    monkeypatch.setattr(evaluation, "predict_views", told(X_of, wrong=4))  # of ten
     again = agreed_points(KeypointNet(5), models)
     torch.testing.assert_close(again, points, rtol=0, atol=1e-5)
 
@@ -101,7 +101,7 @@ def test_a_network_sees_the_mirrored_model_in_mirrored_pictures(models, teacher)
     for row, views in zip(points, models, strict=True):
         rows = torch.stack(seen[views.name])
         assert len(rows) == 10  # every view
-        torch.testing.assert_close(rows.median(0).values, row[1], rtol=0, atol=1e-3)
+        torch.testing.assert_close(rows.quantile(0.5, dim=0), row[1], rtol=0, atol=1e-3)
 
 
 def test_a_teacher_sees_pictures_of_the_size_that_it_knows(models):
@@ -121,12 +121,11 @@ def test_the_checkpoint_tells_the_size(config, teacher, models, monkeypatch):
         seen.append(size)
         return torch.zeros(len(models), 2, 4, 3)
 
-    monkeypatch.setattr("keypointnet.stages.agreed_points", agreed)
+    monkeypatch.setattr("keypointnet.teaching.agreed_points", agreed)
     points = taught_points(
         config("run", f"run.teacher={teacher}", "data.image_size=64"),
         models,
         torch.device("cpu"),
-        progress=False,
     )
     assert seen == [32]
     assert points.keys() == {views.name for views in models}
@@ -159,18 +158,20 @@ def test_the_targets_are_where_the_cameras_see_the_points(models, monkeypatch):
     points = torch.rand(4, 2, 6, 3) - 0.5
     points[:, 0, 0] = torch.tensor([9.0, 0.0, 0.0])  # outside of every picture
     batch = batch._replace(points=points)
-    targets = []
+    targets, flags = [], []
     monkeypatch.setattr(
         teaching.losses,
         "taught_loss",
         lambda prob, uvz, wanted: targets.append(wanted) or uvz.sum(),
     )
 
-    def network(image: torch.Tensor, return_prob: bool) -> Prediction:
+    def network(image: torch.Tensor, **options: object) -> Prediction:
+        flags.append(options["gt_share"])
         uvz = torch.zeros(len(image), 6, 3)
         return Prediction(uvz, uvz[..., 0], None, torch.ones(len(image), 6, 4, 4))
 
-    terms = taught_losses(network, batch, load_config(None).loss)
+    terms = taught_losses(network, batch, load_config(None).loss, step=45_000)
+    assert flags == [0.5]  # of the true orientation, as in the paper's objective
     assert terms.keys() == {"taught", "total"}
     (wanted,) = targets
     assert wanted[..., :2].abs().max() == 1
@@ -221,6 +222,41 @@ def test_a_network_learns_what_it_is_taught(config, teacher):
     assert last < 0.6 * first
 
 
+def test_what_a_teacher_said_is_kept(config, teacher, tmp_path, monkeypatch):
+    settings = config("run", f"run.teacher={teacher}", "optim.steps=1")
+    trainer = Trainer(settings)
+    trainer.run()
+    assert (tmp_path / "run" / POINTS_FILE).exists()
+    monkeypatch.setattr(teaching, "agreed_points", lambda *_, **__: pytest.fail("asked again"))
+    again = Trainer(config("run", f"run.teacher={teacher}", "optim.steps=2"), resume=True)
+    assert again.points.keys() == trainer.points.keys()
+    for name, points in trainer.points.items():
+        assert torch.equal(again.points[name], points)
+    Trainer(config("other")).run()
+    other = tmp_path / "other/checkpoints/last.safetensors"
+    with pytest.raises(ConfigError, match=r"taught.safetensors is of another teacher, or of other"):
+        Trainer(config("run", f"run.teacher={other}"), resume=True)
+
+
+def test_a_teacher_leaves_the_first_weights_as_they_are(config, teacher):
+    plain, taught = Trainer(config("a")), Trainer(config("b", f"run.teacher={teacher}"))
+    for name, value in plain.model.state_dict().items():
+        assert torch.equal(taught.model.state_dict()[name], value)
+
+
+def test_the_time_of_a_step_is_that_of_its_own_objective(config, teacher, monkeypatch):
+    asked = []
+
+    def losses(predict, batch, loss, *, step, autocast):
+        asked.append(batch.points.shape)
+        return {"total": predict(batch.rgba[:, 0, :3]).uvz.sum()}
+
+    monkeypatch.setattr("keypointnet.stages.taught_losses", losses)
+    seconds = seconds_per_step(config("run", f"run.teacher={teacher}"), torch.device("cpu"))
+    assert seconds > 0
+    assert set(asked) == {(4, 2, 4, 3)}
+
+
 # --- bad input
 
 
@@ -232,7 +268,7 @@ def test_a_teacher_of_another_number_of_keypoints(config, teacher):
 def test_stores_whose_models_have_one_name(config, teacher, models):
     settings = config("run", f"run.teacher={teacher}")
     with pytest.raises(ConfigError, match="two stores have a model"):
-        taught_points(settings, [*models, models[0]], torch.device("cpu"), progress=False)
+        taught_points(settings, [*models, models[0]], torch.device("cpu"))
 
 
 @pytest.mark.parametrize(

@@ -57,6 +57,10 @@ def test_pictures_of_a_small_set_are_shown_more_often_and_never_alike(config):
     assert sorted(map(len, shown.values())) == [1, 1, 1, 1, 3, 3]
 
 
+def test_a_number_will_do_for_one_set(config):
+    assert folders(epoch(config("data.repeat=2"), 8)) == {"train2017": 8}
+
+
 def test_repeating_leaves_the_first_copy_as_it_was(config):
     one = {row["file_name"]: row["image"] for row in epoch(config(BOTH), 6)}
     more = epoch(config(BOTH, "data.repeat=[2,1]"), 10)
@@ -77,7 +81,7 @@ def test_one_name_is_a_list_of_one(config):
     assert training_sets(plain) == ["cocopersons_val"]
 
 
-@pytest.mark.parametrize("repeat", ["[1]", "[1,0]", "[1,2,3]", "[1,1.5]"])
+@pytest.mark.parametrize("repeat", ["[1]", "[1,0]", "[1,2,3]", "[1,1.5]", "0", "3", "[true,1]"])
 def test_as_many_repeats_as_sets(config, repeat):
     with pytest.raises(SegConfigError, match=r"data.repeat: .* each of the 2 sets of data.train"):
         build_trainer(config(BOTH, f"data.repeat={repeat}"))
