@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import difflib
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -153,7 +154,8 @@ class TrainConfig:
 def load_config(path: str | Path | None, overrides: Sequence[str] = ()) -> TrainConfig:
     """Defaults, then the YAML file, then `key=value` overrides.
 
-    A file may name another one to start from: `base: other.yaml`, relative to itself.
+    A file may name others to start from, relative to itself, the last one counting most:
+    `base: other.yaml`, or `base: [other.yaml, more.yaml]`.
 
     Args:    path: YAML file, or None for the defaults.  overrides: such as "optim.steps=100".
     Raises:  ConfigError: the file is missing or no YAML mapping; an unknown key (the nearest legal
@@ -290,9 +292,10 @@ def _file_layers(path: Path, seen: tuple[Path, ...]) -> list[tuple[str, DictConf
         raise ConfigError(f"{path}: is no YAML: {error}") from error
     if not isinstance(layer, DictConfig):
         raise ConfigError(f"{path}: expected a YAML mapping at the top, got a list")
-    base = layer.pop("base", None)
-    below = _file_layers((path.parent / base).resolve(), (*seen, path)) if base else []
-    return [*below, (str(path), layer)]
+    base: Any = layer.pop("base", None) or []
+    bases = [base] if isinstance(base, str) else base
+    below = [_file_layers((path.parent / name).resolve(), (*seen, path)) for name in bases]
+    return [*itertools.chain(*below), (str(path), layer)]
 
 
 def _check_keys(schema: Any, layer: Any, source: str, prefix: str = "") -> None:

@@ -64,6 +64,15 @@ def test_overrides_win_over_the_file_and_the_file_over_its_base(tmp_path):
     assert config.run.out == "a=b"
 
 
+def test_of_several_bases_the_last_counts_most(tmp_path):
+    write(tmp_path / "class.yaml", "optim: {steps: 1, learning_rate: 0.5}\nrun: {out: there}")
+    write(tmp_path / "how.yaml", "optim: {steps: 2, warmup: 0.2}\nrun: {seed: 3}")
+    last = write(tmp_path / "mine.yaml", "base: [class.yaml, how.yaml]\nrun: {seed: 4}")
+    config = load_config(last)
+    assert config.optim == OptimConfig(steps=2, learning_rate=0.5, warmup=0.2)
+    assert (config.run.out, config.run.seed) == ("there", 4)
+
+
 def test_an_empty_file_changes_nothing(tmp_path):
     assert load_config(write(tmp_path / "empty.yaml", "# nothing\n")) == TrainConfig()
 
