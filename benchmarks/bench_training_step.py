@@ -159,7 +159,11 @@ def main() -> None:
     add("--out", type=Path, default=RESULTS / "training_step.json")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
-    config = ModelConfig(args.keypoints, args.channels, args.channels // 2)
+    config = ModelConfig(
+        num_keypoints=args.keypoints,
+        channels=args.channels,
+        orientation_channels=args.channels // 2,
+    )
     results = []
     for size in [None] if args.store else args.size or [64, 128]:
         with view_store(args.store, chairs=8, views=10, size=size or 0) as store:

@@ -135,7 +135,9 @@ class PoseMapper:
             picture = int(record["image_id"]) % 2**64  # an id may be negative
             seeds = [self.seed, picture, record["epoch"]]
             # Each copy of a picture that is shown more than once an epoch is another.
-            words = np.random.SeedSequence(seeds + [record["copy"]] * bool(record.get("copy")))
+            if copy := record.get("copy", 0):
+                seeds.append(copy)
+            words = np.random.SeedSequence(seeds)
             generator.manual_seed(int(words.generate_state(1, np.uint64)[0] >> 1))
         else:
             generator.manual_seed(int(torch.randint(2**62, ()).item()))

@@ -9,7 +9,7 @@ from keypointnet.model import (
     mirrored_axis,
     orientation_flag,
 )
-from keypointnet.objective import _axis_uv
+from keypointnet.objective import axis_in_views
 from keypointnet.views.augmentation import mirror
 from keypointnet.views.pairs import PairBatch
 
@@ -181,7 +181,7 @@ def test_mirrored_axis_points_are_those_of_the_mirrored_pair():
     batch = PairBatch(torch.rand(1, 2, 4, 8, 8), T, K, ["a"])
     mirrored = mirror(batch, torch.tensor([True]))
     uv, expected = (
-        _axis_uv(b.T_world2cam.transpose(0, 1), b.K.transpose(0, 1)) for b in (batch, mirrored)
+        axis_in_views(b.T_world2cam.transpose(0, 1), b.K.transpose(0, 1)) for b in (batch, mirrored)
     )
     torch.testing.assert_close(mirrored_axis(uv), expected)
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from keypointnet import training
+from keypointnet import stages
 from keypointnet.checkpoints import CheckpointError, export_weights, load_model, read_checkpoint
 from keypointnet.config import ConfigError, TrainConfig, load_config
 from keypointnet.training import Trainer
@@ -118,9 +118,9 @@ def test_one_batch_overfits(config, tmp_path):
 
 def test_overfit_sees_one_batch_as_it_is(config, monkeypatch):
     batches = []
-    original = training.pair_losses
+    original = stages.pair_losses
     monkeypatch.setattr(
-        training,
+        stages,
         "pair_losses",
         lambda p, b, *args, **kw: batches.append(b) or original(p, b, *args, **kw),
     )

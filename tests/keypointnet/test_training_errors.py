@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from keypointnet import training
+from keypointnet import stages, training
 from keypointnet.checkpoints import CheckpointError, read_checkpoint
 from keypointnet.config import ConfigError, TrainConfig, load_config
 from keypointnet.training import Trainer, TrainingError
@@ -34,7 +34,7 @@ def config(blob_root, tmp_path) -> Callable[..., TrainConfig]:
     ("place", "what"), [("loss", "loss pose, total"), ("gradient", "the gradient")]
 )
 def test_nan_stops_the_run(config, tmp_path, monkeypatch, place, what):
-    original = training.pair_losses
+    original = stages.pair_losses
 
     def broken(*args, step, **kwargs):
         terms = original(*args, step=step, **kwargs)
@@ -45,7 +45,7 @@ def test_nan_stops_the_run(config, tmp_path, monkeypatch, place, what):
             terms["total"].register_hook(lambda gradient: gradient * torch.nan)
         return terms
 
-    monkeypatch.setattr(training, "pair_losses", broken)
+    monkeypatch.setattr(stages, "pair_losses", broken)
     trainer = Trainer(config("run.checkpoint_every=1", "data.test=[]"))
     with pytest.raises(TrainingError) as failure:
         trainer.run()
