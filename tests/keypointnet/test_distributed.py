@@ -14,6 +14,8 @@ from keypointnet.checkpoints import read_checkpoint
 from keypointnet.config import ConfigError, load_config
 from keypointnet.distributed import Processes, resolve_device
 from keypointnet.model import BatchNormBias
+from keypointnet.teaching import POINTS_FILE
+from keypointnet.tensor_files import read_tensors
 from keypointnet.training import Trainer
 from keypointnet.views.pairs import PairDataset
 
@@ -138,6 +140,25 @@ def test_two_processes_train_as_one(tmp_path, blob_root, monkeypatch):
     names = sorted(path.name for path in (out / "checkpoints").iterdir())
     assert names == ["best.safetensors", "last.safetensors"]
     assert read_checkpoint(out / "checkpoints" / "last.safetensors").step == STEPS
+
+
+@pytest.mark.slow
+def test_two_processes_are_taught_alike(tmp_path, blob_root):
+    Trainer(load_config(None, settings(blob_root, tmp_path / "teacher"))).run()
+    teacher = tmp_path / "teacher/checkpoints/last.safetensors"
+    taught = [f"run.teacher={teacher}", "model.orientation_channels=0"]
+    both, one = tmp_path / "two", tmp_path / "one"
+    done = torchrun(tmp_path, str(tmp_path), [*settings(blob_root, both), *taught])
+    assert done.returncode == 0, done.stderr
+    ranks = [torch.load(tmp_path / f"{rank}.pt") for rank in range(2)]
+    for name, tensor in ranks[0]["weights"].items():
+        assert torch.equal(ranks[1]["weights"][name], tensor), name
+    # Each was told the same of its models as a process alone is.
+    Trainer(load_config(None, [*settings(blob_root, one), *taught])).run()
+    (groups, _), (alone, _) = (read_tensors(out / POINTS_FILE) for out in (both, one))
+    assert groups["points"].keys() == alone["points"].keys()
+    for name, points in groups["points"].items():
+        torch.testing.assert_close(points, alone["points"][name])
 
 
 @pytest.mark.slow
