@@ -16,6 +16,7 @@ from keypointnet.views.generate import keep_settings
 from keypointnet.views.published_records import PublishedStore
 from keypointnet.views.storage import (
     FORMAT_VERSION,
+    StorageError,
     is_whole,
     read_store_info,
     write_model_views,
@@ -42,8 +43,11 @@ def prepare_converted(source: PublishedStore, out: Path) -> list[ConvertJob]:
     """Makes the store's folder with its store.json and split.json.
 
     Returns: what is left to convert: models without a whole view file.
-    Raises:  StorageError: the folder was made from other tfrecords, or by rendering.
+    Raises:  StorageError: the folder was made from other tfrecords, or by rendering; or it is that
+             of the tfrecords, which would then be taken for a store.
     """
+    if out.resolve() == source.root.resolve():
+        raise StorageError(f"{out}: is the folder of the tfrecords; give the store one of its own")
     info = {
         "version": FORMAT_VERSION,
         "size": list(source.size),

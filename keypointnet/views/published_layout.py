@@ -9,6 +9,7 @@ FOLDER/job.txt                    ShapeNet's ids of the models in each tfrecord
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -25,8 +26,12 @@ _SHAPENET_ID = re.compile(r"(?:^|/)(\d{8}/[^/]+)$")
 
 
 def record_files(folder: Path) -> dict[str, Path]:
-    """The tfrecords of a folder, by name without suffix, in the order of their names."""
-    return {path.stem: path for path in sorted(folder.glob("*" + _SUFFIX)) if path.is_file()}
+    """The tfrecords of a folder, by name without suffix, in the order of their names.
+
+    Hidden ones are none: a copy from a Mac has a ._0000.tfrecord beside each 0000.tfrecord.
+    """
+    files = (path for path in sorted(folder.glob("*" + _SUFFIX)) if path.is_file())
+    return {path.stem: path for path in files if not path.name.startswith(".")}
 
 
 def read_projection(folder: Path, size: tuple[int, int]) -> np.ndarray:
@@ -100,7 +105,7 @@ def read_jobs(folder: Path, n_pairs: Mapping[str, int]) -> dict[str, list[str]] 
 
     Args:    n_pairs: of every tfrecord, in their order; 0 where it is not known.
     Returns: name of a tfrecord → ids, in the order of its pairs; None without a job.txt.
-    Raises:  StorageError: its lines fit none of these, or an id is there twice.
+    Raises:  StorageError: its lines fit none of these, an id is there twice, or one is no id.
     """
     path = folder / "job.txt"
     if not path.exists():
@@ -114,6 +119,12 @@ def read_jobs(folder: Path, n_pairs: Mapping[str, int]) -> dict[str, list[str]] 
             f"{len(lines)} lines; expected lines 'FILE ID ID ...', a line of ids for each "
             "tfrecord, or a line for each model; or move it away"
         )
+    for word in (word for words in jobs.values() for word in words):
+        if {"", ".", ".."} & set(model_id(word).split("/")) or "\\" in word or "\0" in word:
+            raise StorageError(
+                f"{path}: expected ShapeNet's ids, such as 03001627/1a6f615e, found {word!r}; "
+                "correct it or move it away"
+            )
     jobs = {name: [model_id(word) for word in words] for name, words in jobs.items()}
     every = [one for ids in jobs.values() for one in ids]
     if len(set(every)) < len(every):
@@ -159,6 +170,30 @@ def models_of(
         digits = len(str(n_models - 1))
         ids = [f"{name}/{i:0{digits}d}" for i in range(n_models)] if n_models > 1 else [name]
     return {one: (i * each, each) for i, one in enumerate(ids)}
+
+
+def uneven_files(
+    jobs: Mapping[str, Sequence[str]] | None, n_pairs: Mapping[str, int]
+) -> dict[str, str]:
+    """The tfrecords whose ids have fewer pairs each than those of most others have.
+
+    A file that ends after a whole record shows no other sign of it, and its pairs would be given to
+    the wrong models.
+
+    Args:    n_pairs: of the tfrecords that can be read.
+    Returns: name → what is wrong; empty where no number of pairs is that of most.
+    """
+    each = {name: n // len(jobs[name]) for name, n in n_pairs.items() if jobs and jobs.get(name)}
+    counts = Counter(each.values())
+    usual, files = max(counts.items(), key=lambda item: item[1], default=(0, 0))
+    if 2 * files <= len(each):
+        return {}
+    return {
+        name: f"{name}{_SUFFIX}: its {n_pairs[name]} pairs are {n} for each model that job.txt "
+        f"names, in most others it is {usual}; fetch it again, or move job.txt away"
+        for name, n in each.items()
+        if n < usual and n_pairs[name] % len((jobs or {})[name]) == 0
+    }
 
 
 def _assign(lines: list[list[str]], n_pairs: Mapping[str, int]) -> dict[str, list[str]] | None:

@@ -20,6 +20,7 @@ from keypointnet.views.published_layout import (
     read_projection,
     read_sides,
     record_files,
+    uneven_files,
 )
 from keypointnet.views.storage import View
 from keypointnet.views.tfrecords import RecordFile
@@ -58,8 +59,8 @@ class PublishedStore:
 
         Args:    leave_out_broken: name tfrecords that are cut short or foreign in `broken` instead
                  of raising for the first.
-        Raises:  StorageError: no such folder, no tfrecords, one cut short or foreign, or a text
-                 file beside them that cannot be used; each is named.
+        Raises:  StorageError: no such folder, no tfrecords, one cut short or foreign, no record
+                 with a picture, or a text file beside them that cannot be used; each is named.
         """
         self.root = Path(root)
         self.info: dict[str, Any] = {}
@@ -77,15 +78,10 @@ class PublishedStore:
             raise StorageError(next(iter(self.broken.values())))
         counts = {name: len(self.files[name]) if name in self.files else 0 for name in found}
         jobs = read_jobs(self.root, counts)
-        self._places = {
-            model: (name, first, n_pairs)
-            for name, file in self.files.items()
-            for model, (first, n_pairs) in models_of(jobs, name, len(file)).items()
-        }
+        self._places = self._shared_out(jobs, leave_out_broken)
         self.models: list[str] = sorted(self._places)
         self.split = self._split(read_sides(self.root, list(found)), jobs or {})
-        picture, _ = read_view(next(iter(self.files.values())), 0, 0)
-        self.size: tuple[int, int] = (picture.shape[0], picture.shape[1])
+        self.size: tuple[int, int] = self._first_size(leave_out_broken)
         self.K_px = read_projection(self.root, self.size)
 
     def n_views(self, model_id: str) -> int:
@@ -127,6 +123,44 @@ class PublishedStore:
             out[...] = rgba
             rgba = out
         return View(rgba, T_world2cam, self.K_px.copy())
+
+    def _shared_out(
+        self, jobs: dict[str, list[str]] | None, leave_out_broken: bool
+    ) -> dict[str, tuple[str, int, int]]:
+        """Model → its tfrecord, first pair and number of pairs."""
+        uneven = uneven_files(jobs, {name: len(file) for name, file in self.files.items()})
+        places: dict[str, tuple[str, int, int]] = {}
+        for name, file in list(self.files.items()):
+            try:
+                if name in uneven:
+                    raise StorageError(uneven[name])
+                models = models_of(jobs, name, len(file))
+            except StorageError as error:
+                why = f"{self.root}/{error}"
+                if not leave_out_broken:
+                    raise StorageError(why) from None
+                self.broken[name] = why
+                del self.files[name]
+                continue
+            places |= {model: (name, *pairs) for model, pairs in models.items()}
+        if not places:
+            raise StorageError(next(iter(self.broken.values())))
+        return places
+
+    def _first_size(self, leave_out_broken: bool) -> tuple[int, int]:
+        """(h, w) of the first model's first picture, or of the next model's if that is broken."""
+        why: StorageError | None = None
+        for name, first, _ in self._places.values():
+            try:
+                picture, _ = read_view(self.files[name], first, 0)
+            except StorageError as error:
+                why = why or error
+                if not leave_out_broken:
+                    break
+            else:
+                return picture.shape[0], picture.shape[1]
+        assert why is not None
+        raise why
 
     def _place(self, model_id: str) -> tuple[RecordFile, int, int]:
         if model_id not in self._places:

@@ -56,6 +56,9 @@ def test_a_store_of_something_else_is_left_alone(folder, tmp_path):
     (out / "store.json").write_text(json.dumps({"version": 1, "size": [24, 24], "views": 200}))
     with pytest.raises(StorageError, match="source: None there"):
         prepare_converted(source, out)
+    with pytest.raises(StorageError, match="is the folder of the tfrecords; give the store one of"):
+        prepare_converted(source, folder / ".." / folder.name)
+    assert not (folder / "store.json").exists()
 
 
 def test_a_dev_side_is_checked_as_the_others_are(tmp_path):

@@ -9,6 +9,8 @@ from keypointnet.views.published_layout import (
     read_jobs,
     read_projection,
     read_sides,
+    record_files,
+    uneven_files,
 )
 from keypointnet.views.view_files import StorageError
 
@@ -133,6 +135,10 @@ def test_jobs_that_cannot_be_used(tmp_path):
     (tmp_path / "job.txt").write_text("0000 a b\n0001 x/a\n")
     with pytest.raises(StorageError, match=r"job.txt: a is there twice"):
         read_jobs(tmp_path, TWO_FILES)
+    for word in ("..", "x/..", "/models/model_normalized.obj", r"c:\\a"):
+        (tmp_path / "job.txt").write_text(f"0000 a b\n0001 {word}\n")
+        with pytest.raises(StorageError, match=r"job.txt: expected ShapeNet's ids, .* found "):
+            read_jobs(tmp_path, TWO_FILES)
 
 
 @pytest.mark.parametrize(
@@ -170,3 +176,26 @@ def test_without_ids_a_hundred_pairs_are_a_model_or_every_pair_is():
     assert (len(forty), forty["0007/39"]) == (40, (3900, 100))
     alone = models_of(None, "0007", 250)
     assert (len(alone), alone["0007/013"]) == (250, (13, 1))
+
+
+def test_a_file_with_fewer_pairs_a_model_than_most_others():
+    jobs = {name: ["a", "b"] for name in ("0000", "0001", "0002", "0003")} | {"0004": []}
+    counts = {"0000": 200, "0001": 200, "0002": 200, "0003": 100, "0004": 7}
+    assert list(uneven_files(jobs, counts)) == ["0003"]
+    assert uneven_files(jobs, counts)["0003"].startswith(
+        "0003.tfrecord: its 100 pairs are 50 for each model that job.txt names, in most others it "
+        "is 100; fetch it again"
+    )
+    # What is longer is not cut, and `models_of` says what cannot be shared at all.
+    assert uneven_files(jobs, counts | {"0003": 400}) == {}
+    assert uneven_files(jobs, counts | {"0003": 101}) == {}
+    assert uneven_files(jobs, {"0000": 200, "0001": 100}) == {}
+    assert uneven_files(None, counts) == {}
+    assert uneven_files(jobs, {}) == {}
+
+
+def test_hidden_files_are_no_tfrecords(tmp_path):
+    for name in ("0000", "._0000", "0001"):
+        (tmp_path / f"{name}.tfrecord").write_bytes(b"")
+    (tmp_path / "0002.tfrecord").mkdir()
+    assert list(record_files(tmp_path)) == ["0000", "0001"]

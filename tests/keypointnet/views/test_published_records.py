@@ -1,4 +1,5 @@
 import pickle
+import re
 import runpy
 from pathlib import Path
 
@@ -209,4 +210,40 @@ def test_a_truncated_tfrecord_is_named_or_left_out(folder):
     for name in ("0000", "0001", "0002"):
         (folder / f"{name}.tfrecord").write_bytes(b"nothing of the kind")
     with pytest.raises(StorageError, match=r"0000.tfrecord: is no TFRecord file"):
+        PublishedStore(folder, leave_out_broken=True)
+
+
+def test_a_tfrecord_cut_after_a_whole_record_is_named_or_left_out(folder):
+    path = folder / "0000.tfrecord"
+    whole, starts = path.read_bytes(), PublishedStore(folder).files["0000"].starts
+    for records, expected in ((1, "cannot be shared evenly"), (2, "in most others it is 2")):
+        path.write_bytes(whole[: starts[records]])
+        why = rf"chairs/0000.tfrecord: its {records} pairs .*{expected}"
+        with pytest.raises(StorageError, match=why):
+            PublishedStore(folder)
+        store = PublishedStore(folder, leave_out_broken=True)
+        assert re.search(why, store.broken["0000"])
+        assert store.models == [f"03001627/000{i}{ab}" for i in (1, 2, 3) for ab in "ab"]
+    for name in ("0001", "0002", "0003"):
+        (folder / f"{name}.tfrecord").unlink()
+    path.write_bytes(whole[: starts[1]])
+    with pytest.raises(StorageError, match=r"0000.tfrecord: its 1 pairs cannot be shared"):
+        PublishedStore(folder, leave_out_broken=True)
+
+
+def test_a_damaged_first_picture_does_not_hide_the_others(folder):
+    path = folder / "0000.tfrecord"
+    damaged = bytearray(path.read_bytes())
+    damaged[60] ^= 1
+    path.write_bytes(damaged)
+    with pytest.raises(StorageError, match=r"0000.tfrecord: record 0 does not match its checksum"):
+        PublishedStore(folder)
+    store = PublishedStore(folder, leave_out_broken=True)
+    assert store.size == SIZE
+    assert (len(store.models), store.broken) == (8, {})
+    for name in ("0001", "0002", "0003"):
+        (folder / f"{name}.tfrecord").unlink()
+    path.write_bytes(path.read_bytes()[: store.files["0000"].starts[1]])
+    (folder / "job.txt").unlink()
+    with pytest.raises(StorageError, match=r"0000.tfrecord: record 0 does not match its checksum"):
         PublishedStore(folder, leave_out_broken=True)
