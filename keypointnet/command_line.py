@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import argparse
 import errno
+import os
 import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import NoReturn
 
 from keypointnet.progress import closing_bars
@@ -91,3 +93,31 @@ def shard(text: str) -> tuple[int, int]:
     if match is None or int(match[1]) >= int(match[2]):
         raise argparse.ArgumentTypeError(f"expected I/N with I from 0 to N - 1, got {text!r}")
     return int(match[1]), int(match[2])
+
+
+def output_file(text: str) -> Path:
+    """A flag's file to be written after long work: asked for now, not when the work is done.
+
+    Raises: argparse.ArgumentTypeError: it is a folder, or lies where no file can be written.
+    """
+    path = Path(text)
+    if path.is_dir():
+        raise argparse.ArgumentTypeError(f"{path} is a folder; expected the name of a file")
+    above = next(folder for folder in path.absolute().parents if folder.exists())
+    if not above.is_dir():
+        raise argparse.ArgumentTypeError(f"{path}: {above} is a file, not a folder")
+    if not os.access(above, os.W_OK | os.X_OK):
+        raise argparse.ArgumentTypeError(f"{path}: nothing can be written into {above}")
+    return path
+
+
+def output_picture(text: str) -> Path:
+    """`output_file` of a picture. Raises also where its suffix is no picture format's."""
+    import cv2  # not every tool needs it
+
+    path = output_file(text)
+    if not cv2.haveImageWriter(str(path)):
+        raise argparse.ArgumentTypeError(
+            f"{path}: expected a picture's name, ending in .png or .jpg for one"
+        )
+    return path

@@ -106,6 +106,8 @@ def caption(text: str, width: int, height: int = 20) -> np.ndarray:
 def save_picture(path: Path, rgb: np.ndarray) -> None:
     """Writes an RGB picture, in the format of the file's suffix. Raises OSError if it cannot."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    if not cv2.haveImageWriter(str(path)):
+        raise OSError(f"{path}: expected a picture's name, ending in .png or .jpg for one")
     if not cv2.imwrite(str(path), cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR)):
         raise OSError(f"{path}: the picture could not be written")
 

@@ -129,6 +129,19 @@ def test_what_cannot_be_a_query(tool, models, tmp_path):
     assert "expected X0,Y0,X1,Y1 in pixels, got '1,2'" in (
         message(tool, models, broken, "--box", "1,2")
     )
+    assert "expected X0,Y0,X1,Y1 in pixels, got 'nan,0,9,9'" in (
+        message(tool, models, broken, "--box", "nan,0,9,9")
+    )
+    assert "broken.png is a file, not a folder" in (
+        message(tool, models, "seats/low", "--index", broken / "all.index")
+    )
+    assert "s.xyz: expected a picture's name" in (
+        message(tool, models, "seats/low", "--picture", tmp_path / "s.xyz")
+    )
+    assert "high.obj: is no whole index of models" in (
+        said := message(tool, models, "seats/low", "--index", models / "seats" / "high.obj")
+    )
+    assert "name another file; if it is an index, delete it" in said
     mesh = tmp_path / "mesh.obj"
     mesh.write_text("v 0 0 0\n")
     assert "mesh.obj" in message(tool, models, mesh)

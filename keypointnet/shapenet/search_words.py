@@ -2,7 +2,8 @@
 
 Every word asked for has to be found. A word counts most in a model's own name and tags, less in
 the names of its synsets, least in those of the synsets above; a whole name or tag counts extra, and
-the beginning of a word half of the word. So "office chair" puts models called so before a chair
+the beginning of a word half of the word. What a model's file or folder is called is a name of its
+own too: often there is no other. So "office chair" puts models called so before a chair
 whose tag is "office", and "furniture" finds all chairs alike.
 """
 
@@ -111,7 +112,7 @@ def _fields(
 ) -> list[tuple[Iterable[str], float]]:
     nodes = [catalogue.taxonomy.nodes[synset] for synset in entry.synsets]
     return [
-        ([*entry.record.names, *entry.record.tags], OWN),
+        ([*entry.record.names, *entry.record.tags, entry.ref.id.rpartition("/")[2]], OWN),
         (entry.record.lemmas, LEMMA),
         ([name for node in nodes for name in node.names], SYNSET),
         ([name for synset in entry.synsets for name in above[synset]], ABOVE),

@@ -111,12 +111,15 @@ def fingerprint(ref: ModelRef, known: Fingerprint | None = None) -> Fingerprint:
 def read_index(path: Path) -> dict[str, Table]:
     """The tables of an index file, by name; empty where there is no such file.
 
-    Raises:  IndexFileError: the file is cut short, no index, or of another version.
+    Raises:  IndexFileError: the file is cut short, no index, or of another version; or a folder.
     """
     path = Path(path)
     if not path.exists():
         return {}
-    remedy = "delete it, and it is built anew, or name another file"
+    if path.is_dir():
+        raise IndexFileError(f"{path}: is a folder; expected the name of an index, a file")
+    # It may be a file of another kind that was named by mistake, and dear to somebody.
+    remedy = "name another file; if it is an index, delete it, and it is built anew"
     try:
         with safe_open(path, framework="numpy") as file:
             metadata = file.metadata() or {}

@@ -81,6 +81,9 @@ def test_a_picture_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "red.png").mkdir()
     with pytest.raises(OSError, match=r"red.png: the picture could not be written"):
         save_picture(tmp_path / "red.png", np.zeros((4, 5, 3), np.uint8))
+    for name in ("red", "red.xyz"):
+        with pytest.raises(OSError, match=rf"{name}: expected a picture's name, ending in .png"):
+            save_picture(tmp_path / name, np.zeros((4, 5, 3), np.uint8))
 
 
 def test_a_long_name_keeps_its_ends_in_a_caption(monkeypatch):

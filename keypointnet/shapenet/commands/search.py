@@ -4,18 +4,21 @@
     tools/shapenet.py search 'swivel*' ShapeNetCore.v2
     tools/shapenet.py search swivel chair
 
-The last argument is a folder of models where there is such a folder; without one, the words are
-looked for in WordNet. Every word has to be found; * stands for anything.
+The last argument is a folder of models, or some of them (TREE::SELECTION), where there is such a
+folder; without one, the words are looked for in WordNet. Every word has to be found; * stands for
+anything.
 """
 
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 
 from keypointnet.command_line import at_least_one
 from keypointnet.shapenet.catalogue import named_catalogue, split_words
 from keypointnet.shapenet.search_words import search_catalogue, search_wordnet
+from keypointnet.shapenet.selection import find_selected, split_selection
 from keypointnet.shapenet.tree_text import models_here, one_line
 from keypointnet.shapenet.wordnet import find_wordnet, open_wordnet
 from keypointnet.shapenet.words import near_words
@@ -30,12 +33,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Prints what is found, best first. Returns 1 where nothing is."""
-    words, folder = split_words(args.words)
+    *words, last = args.words
+    folder: Path | None
+    folder, selection = split_selection(last)
+    if selection is None or not folder.is_dir():
+        selection = None
+        words, folder = split_words(args.words)
     if folder is None:
         return _in_wordnet(words, args.wordnet, args.limit)
     catalogue = named_catalogue(folder, args.wordnet)
     if catalogue.published is not None:
         catalogue = catalogue.with_wordnet(find_wordnet(args.wordnet))
+    if selection is not None:
+        chosen = {ref.id for ref in find_selected(last)}
+        entries = [entry for entry in catalogue.entries if entry.ref.id in chosen]
+        catalogue = replace(catalogue, entries=entries)
     for note in catalogue.notes:
         print(note)
     found = search_catalogue(catalogue, words)

@@ -10,9 +10,10 @@ rendered views; where its ground is not of one colour, a box or a mask says what
 from __future__ import annotations
 
 import argparse
+import math
 from pathlib import Path
 
-from keypointnet.command_line import at_least_one
+from keypointnet.command_line import at_least_one, output_file, output_picture
 from keypointnet.shapenet.query_pictures import Box
 from keypointnet.shapenet.search import find_query, search
 from keypointnet.shapenet.selection import find_selected
@@ -23,10 +24,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("models", type=Path, help="a ShapeNetCore tree, or a folder of meshes")
     parser.add_argument("query", help="a model's id, a mesh file, or a picture")
     parser.add_argument("--n", type=at_least_one, default=5, help="answers (5)")
-    parser.add_argument("--picture", type=Path, metavar="PNG", help="draw query and answers here")
+    parser.add_argument(
+        "--picture", type=output_picture, metavar="PNG", help="draw query and answers here"
+    )
     parser.add_argument(
         "--index",
-        type=Path,
+        type=output_file,
         metavar="FILE",
         help="keep what is computed here; it grows with MODELS",
     )
@@ -57,5 +60,7 @@ def _box(text: str) -> Box:
     try:
         x0, y0, x1, y1 = (float(part) for part in text.split(","))
     except ValueError:
-        raise argparse.ArgumentTypeError(f"expected X0,Y0,X1,Y1 in pixels, got {text!r}") from None
+        x0 = y0 = x1 = y1 = math.nan
+    if not all(map(math.isfinite, (x0, y0, x1, y1))):
+        raise argparse.ArgumentTypeError(f"expected X0,Y0,X1,Y1 in pixels, got {text!r}")
     return x0, y0, x1, y1

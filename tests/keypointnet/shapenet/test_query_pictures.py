@@ -182,3 +182,13 @@ def test_the_nearest_view_counts_for_its_model():
     distances, views = view_distances(query, vectors)
     assert distances == pytest.approx([0.4, 0.0])
     assert views.tolist() == [1, 0]
+
+
+def test_whatever_a_reader_raises_is_told_in_one_error(tmp_path):
+    path = tmp_path / "a.dds"
+    Image.fromarray(np.zeros((8, 8, 4), np.uint8)).save(path)
+    data = bytearray(path.read_bytes())
+    data[80:84] = bytes(4)  # the pixel format's flags: none, of which Pillow knows no reader
+    path.write_bytes(data)
+    with pytest.raises(ValueError, match=r"a.dds: cannot be read as a picture \(Unknown|Unimpl"):
+        read_object_picture(path)

@@ -75,6 +75,15 @@ def test_a_whole_name_comes_before_its_words(tmp_path: Path) -> None:
     assert found(root, "office", "chairs") == ("b a", "")
 
 
+def test_what_a_file_is_called_is_a_name(tmp_path: Path) -> None:
+    root = trees.write_models(tmp_path / "own", ["office_chair-01", "kitchen/bar_stool"])
+    assert found(root, "office", "chairs") == ("office_chair-01", "")
+    assert found(root, "bar stool") == ("bar_stool", "")
+    assert found(root, "kitchen") == ("", "")
+    core = trees.write_core(tmp_path / "core")
+    assert found(core, "b") == ("b", "")
+
+
 def test_search_command(
     tmp_path: Path, tool: ModuleType, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -89,6 +98,14 @@ def test_search_command(
     ]
     assert tool.main(["search", "chair", str(core), "--limit", "1"]) == 0
     assert "... (--limit shows more)" in capsys.readouterr().out
+    assert tool.main(["search", "swivel", f"{core}::tag:office"]) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        "1 synsets and 1 models for swivel",
+        "  swivel chair (04373704): 0 of 521 models",
+        "  03001627/c  Aeron, chair, swivel chair, office, mesh",
+    ]
+    with pytest.raises(SystemExit, match="nothing here is named 'nought'"):
+        tool.main(["search", "swivel", f"{core}::nought"])
     assert tool.main(["search", "ofice", str(core)]) == 1
     assert "not here: ofice; near: office" in capsys.readouterr().out
     with pytest.raises(SystemExit, match="no such folder"):

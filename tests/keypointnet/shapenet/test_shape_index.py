@@ -153,7 +153,8 @@ def test_broken_files_are_refused(root, describer, tmp_path, harm):
             metadata, vectors = file.metadata(), file.get_tensor("shapes")
         vectors = vectors[:2] if harm == "rows" else vectors * np.float32("nan")
         path.write_bytes(safetensors.numpy.save({"shapes": vectors}, metadata))
-    with pytest.raises(IndexFileError, match=r"all.index: .*delete it, and it is built anew"):
+    remedy = "is a folder; expected" if harm == "folder" else "if it is an index, delete it"
+    with pytest.raises(IndexFileError, match=rf"all.index: .*{remedy}"):
         update(root, describer, path)
     assert len(describer.asked) == 1
 
