@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from keypointnet.command_line import output_file, output_picture
 from keypointnet.files import write_json
 from keypointnet.progress import progress_bar
 from keypointnet.shapenet.models import Model, ModelError, load_model
@@ -25,9 +26,12 @@ from keypointnet.shapenet.symmetry import Symmetries, find_symmetries
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """MODELS [--out JSON] [--picture PNG]."""
     parser.add_argument("models", type=Path, help="a ShapeNetCore tree, a folder, or one mesh")
-    parser.add_argument("--out", type=Path, metavar="JSON", help="write what was found")
+    parser.add_argument("--out", type=output_file, metavar="JSON", help="write what was found")
     parser.add_argument(
-        "--picture", type=Path, metavar="PNG", help="draw the models with their planes and axes"
+        "--picture",
+        type=output_picture,
+        metavar="PNG",
+        help="draw the models with their planes and axes",
     )
 
 
@@ -35,21 +39,23 @@ def run(args: argparse.Namespace) -> int:
     """Prints, and writes what was asked for. Returns 1 where no model can be read."""
     found: dict[str, Symmetries] = {}
     looks: dict[str, Looks] = {}
-    tiles, broken = [], []
-    for ref in progress_bar(find_selected(args.models), desc="symmetry", unit="model"):
+    tiles = []
+    bar = progress_bar(find_selected(args.models), desc="symmetry", unit="model")
+    for ref in bar:
         try:
             model = load_model(ref)
+            symmetries, look = find_symmetries(model.meshes), looks_of(model.meshes)
         except ModelError as error:
-            broken.append(str(error))
+            bar.write(str(error))
             continue
-        found[model.id] = find_symmetries(model.meshes)
-        looks[model.id] = looks_of(model.meshes)
+        except ValueError as error:  # specks only, too small to be sampled
+            bar.write(f"model {ref.id} ({ref.path}): {error}")
+            continue
+        found[model.id], looks[model.id] = symmetries, look
         if args.picture:
-            tiles.append(_tile(model, found[model.id]))
-    for name, symmetries in found.items():
-        print(f"{name}: {_line(symmetries)}; left as right {looks[name].left_right:.1%}")
-    for line in broken:
-        print(line)
+            tiles.append(_tile(model, symmetries))
+        # at once: whoever stops a long run keeps what was found
+        bar.write(f"{model.id}: {_line(symmetries)}; left as right {look.left_right:.1%}")
     if not found:
         return 1
     need = needs_orientation_network(list(looks.values()))

@@ -10,6 +10,8 @@ import pytest
 from trimesh.creation import box
 
 from keypointnet.drawing import read_picture
+from keypointnet.shapenet.commands import symmetry
+from keypointnet.shapenet.models import Model, ModelRef, load_model
 from keypointnet.shapes import make_model
 
 
@@ -45,3 +47,49 @@ def test_nothing_that_can_be_read(
     (tmp_path / "bad.obj").write_bytes(b"")
     assert load_tool("shapenet").main(["symmetry", str(tmp_path)]) == 1
     assert "the file is empty" in capsys.readouterr().out
+
+
+def test_a_model_of_specks_is_named_and_stops_nothing(
+    tmp_path: Path, load_tool: Callable[[str], ModuleType], capsys: pytest.CaptureFixture[str]
+) -> None:
+    speck = "v {0} 0 0\nv {0}.0001 0 0\nv {0} 0.0001 0\n"
+    (tmp_path / "a.obj").write_text(speck.format(0) + speck.format(100) + "f 1 2 3\nf 4 5 6\n")
+    box((1, 2, 3)).export(tmp_path / "b.ply")
+    assert load_tool("shapenet").main(["symmetry", str(tmp_path)]) == 0
+    printed = capsys.readouterr().out
+    assert "model a (" in printed
+    assert "expected a face with an area, found none" in printed
+    assert "1 models, 100% look mirror-symmetric" in printed
+
+
+def test_what_was_found_is_printed_though_the_run_is_stopped(
+    tmp_path: Path,
+    load_tool: Callable[[str], ModuleType],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in ("a", "b"):
+        box((1, 2, 3)).export(tmp_path / f"{name}.ply")
+
+    def stopping(ref: ModelRef) -> Model:
+        if ref.id == "b":
+            raise KeyboardInterrupt
+        return load_model(ref)
+
+    monkeypatch.setattr(symmetry, "load_model", stopping)
+    with pytest.raises(SystemExit):
+        load_tool("shapenet").main(["symmetry", str(tmp_path)])
+    assert "a: plane " in capsys.readouterr().out
+
+
+def test_where_nothing_can_be_written_no_work_is_begun(
+    tmp_path: Path, load_tool: Callable[[str], ModuleType]
+) -> None:
+    (tmp_path / "file").write_text("x")
+    for words, expected in (
+        (["--out", tmp_path], "is a folder; expected the name of a file"),
+        (["--out", tmp_path / "file" / "s.json"], "file is a file, not a folder"),
+        (["--picture", tmp_path / "s.xyz"], "s.xyz: expected a picture's name"),
+    ):
+        with pytest.raises(SystemExit, match=rf"^shapenet symmetry: argument .*{expected}"):
+            load_tool("shapenet").main(["symmetry", "/nowhere", *map(str, words)])
