@@ -58,7 +58,7 @@ class OwnFolderResolver(FilePathResolver):
         """Bytes of a named file.
 
         Raises: ModelError: the name leads out of the model's folder.
-                FileNotFoundError: no such file (its name is also kept in missing).
+                FileNotFoundError: no such file, or a folder (the name is also kept in missing).
         A texture that is no picture is given all the same, and its name kept in no_pictures.
         """
         plain = name.strip().strip('"').replace("\\", "/")
@@ -177,7 +177,8 @@ def _existing(path: Path) -> Path | None:
     if not path.parent.is_dir():
         return None
     wanted = path.name.lower()
-    return next((p for p in sorted(path.parent.iterdir()) if p.name.lower() == wanted), None)
+    beside = (p for p in sorted(path.parent.iterdir()) if p.name.lower() == wanted)
+    return next((p for p in beside if p.is_file()), None)
 
 
 def _plain_mtl(data: bytes) -> bytes:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from keypointnet.shapenet.materials import ModelError
-from keypointnet.shapenet.models import Model, ModelRef
+from keypointnet.shapenet.models import V1_FILE, V2_FILE, Model, ModelRef, model_folder
 from keypointnet.shapenet.parts import Part, part_of_corners
 from keypointnet.shapenet.parts_metadata import apply_attributes, find_metadata, read_attributes
 from keypointnet.shapenet.parts_obj import read_mesh_parts
@@ -28,14 +28,16 @@ def read_parts(
     Args:    model: a PartNet folder or tree file; a ShapeNetPart cloud, .pts or .txt; one mesh, or
              a folder that holds one; or one parametric model, such as "chair:7-8".
              by: how a mesh is taken apart, see `read_mesh_parts`.
-             labels: the .seg file of a .pts, where it lies elsewhere.
+             labels: the .seg file of a .pts, where it lies elsewhere; of nothing else.
              metadata: ShapeNetSem's metadata.csv; if None, one in the model's folder or above,
              which, where it cannot be read or has no such model, is only noted.
              weight_unit: of its column weight, see `read_attributes`.
     Raises:  ModelError (a ValueError), naming the file: see the reader of each kind; or the folder
-             holds several models.
+             holds several models, or labels are given to what has none.
     """
     path = Path(model)
+    if labels is not None and path.suffix.lower() != ".pts":
+        raise ModelError(f"{model}: has no file of labels, as a .pts cloud has; got {labels}")
     if _is_partnet(path):
         root = read_partnet_parts(path)
         folder = path if path.is_dir() else path.parent
@@ -44,7 +46,7 @@ def read_parts(
         root = read_shapenet_part(path, labels)
         model_id = root.name
     else:
-        root = _read_mesh_or_family(model, by)
+        root, path = _read_mesh_or_family(model, by)
         model_id = root.name
     table = metadata or (find_metadata(path) if path.exists() else None)
     if table is None:
@@ -94,15 +96,19 @@ def _is_partnet(path: Path) -> bool:
     return path.suffix.lower() == ".json"
 
 
-def _read_mesh_or_family(model: str, by: str) -> Part:
+def _read_mesh_or_family(model: str, by: str) -> tuple[Part, Path]:
+    """The parts, and the file; of a parametric model, a name that no file has."""
     if model.lower().endswith(".zip"):
         raise ModelError(f"{model}: unpack the archive and name the model's folder in it")
     sources = find_sources(model)
     if len(sources) > 1:
-        raise ModelError(
-            f"{model}: {len(sources)} models; name one of them, such as {sources[0].path or model}"
-        )
+        first = sources[0]
+        one = first.path or f"{first.family}:{first.seed}-{first.seed + 1}"
+        raise ModelError(f"{model}: {len(sources)} models; name one of them, such as {one}")
     source = sources[0]
     if source.path is None:
-        return labelled_parts(source.make())
-    return read_mesh_parts(ModelRef(source.id, source.path), by)
+        return labelled_parts(source.make()), Path(model)
+    path, name = source.path, source.id
+    if path == Path(model) and path.name in (V1_FILE, V2_FILE[-1]):
+        name = model_folder(path.absolute()).name  # the file is named alike in every model
+    return read_mesh_parts(ModelRef(name, path), by), path

@@ -17,7 +17,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from keypointnet.command_line import at_least_one
+from keypointnet.command_line import at_least_one, output_file, output_picture
 from keypointnet.files import write_json
 from keypointnet.listing import listed
 from keypointnet.shapenet.part_correspondence import Correspondence, correspond
@@ -48,8 +48,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--most", type=at_least_one, default=24, metavar="N", help="children shown of one part"
     )
-    parser.add_argument("--picture", type=Path, metavar="PNG", help="draw the parts in colours")
-    parser.add_argument("--json", type=Path, metavar="OUT", help="write the tree, and the matches")
+    parser.add_argument(
+        "--picture", type=output_picture, metavar="PNG", help="draw the parts in colours"
+    )
+    parser.add_argument(
+        "--json", type=output_file, metavar="OUT", help="write the tree, and the matches"
+    )
 
 
 def run(args: argparse.Namespace) -> int:

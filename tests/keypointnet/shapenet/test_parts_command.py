@@ -110,6 +110,10 @@ def test_read_parts_knows_each_kind_by_its_name(tmp_path: Path) -> None:
     grouped_obj(tmp_path / "objects" / "b.obj")
     with pytest.raises(ModelError, match=r"objects: 2 models; name one of them, such as .*a\.obj"):
         read_parts(str(tmp_path / "objects"))
+    with pytest.raises(ValueError, match=r"chair:3-5: 2 models; name one .* such as chair:3-4"):
+        read_parts("chair:3-5")
+    with pytest.raises(ModelError, match=r"a\.obj: has no file of labels, as a \.pts cloud has"):
+        read_parts(str(path), labels=tmp_path / "abc.txt")
     with pytest.raises(ModelError, match=r"a\.zip: unpack the archive"):
         read_parts(str(tmp_path / "a.zip"))
     with pytest.raises(ValueError, match="no such folder"):
@@ -130,6 +134,19 @@ def test_metadata_above_a_model_are_used(tmp_path: Path) -> None:
     assert "it has no column fullId" in read_parts(str(path)).notes[-1]
     with pytest.raises(ModelError, match="it has no column fullId"):
         read_parts(str(path), metadata=tmp_path / "metadata.csv")
+
+
+def test_metadata_of_a_model_that_is_selected_or_named_by_its_file(tmp_path: Path) -> None:
+    folder = tmp_path / "03001627" / "abc"
+    files = [folder / "models" / "model_normalized.obj", folder / "model.obj"]
+    (tmp_path / "metadata.csv").write_text("fullId,weight\nwss.abc,98.0665\n")
+    for path in files:
+        grouped_obj(path)
+        for model in (path, folder, f"{tmp_path}::03001627"):
+            root = read_parts(str(model))
+            assert (root.name.rpartition("/")[2], root.notes) == ("abc", ["parts are its groups"])
+            assert root.mass_kg == pytest.approx(10)
+        path.unlink()
 
 
 def test_the_command_prints_compares_draws_and_writes(

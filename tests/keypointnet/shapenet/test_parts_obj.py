@@ -154,3 +154,12 @@ def test_polygons_and_continued_lines_are_read(tmp_path: Path) -> None:
     assert faces.corners.shape == (3, 3, 3)
     edges = faces.corners[:, 1:] - faces.corners[:, :1]
     assert np.cross(edges[:, 0], edges[:, 1])[:, 2].sum() / 2 == pytest.approx(1.5)
+
+
+@pytest.mark.parametrize("line", ["mtllib", "mtllib .", "mtllib sub", "mtllib a.mtl"])
+def test_a_folder_is_no_material_or_texture_file(tmp_path: Path, line: str) -> None:
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "a.mtl").write_text("newmtl oak\nmap_Kd sub\n")
+    ref = written(tmp_path / "a.obj", f"{line}\nusemtl oak\n{boxes()}")
+    assert "is missing" in read_mesh_parts(ref).notes[0]
+    assert "is missing" in load_model(ref).notes[0]
