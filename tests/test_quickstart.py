@@ -21,6 +21,8 @@ from keypointnet.quickstart import (
     render,
 )
 from keypointnet.reporting import METRICS
+from kp2seg.loop.demo import EXPECTED as LOOP_EXPECTED
+from kp2seg.loop.study import TITLES
 
 ROOT = Path(__file__).parents[1]
 DEMO = ROOT / "configs/keypointnet/demo.yaml"
@@ -229,6 +231,11 @@ def test_readme_states_the_numbers_that_the_demo_compares_with():
     wanted = {heading: (EXPECTED[name], write) for name, (heading, write) in METRICS.items()}
     for stage in ("views", "training", "evaluation"):
         wanted[f"{stage}, seconds"] = (EXPECTED[stage], "{:.0f}".format)
+    for name, value in LOOP_EXPECTED.items():
+        if name in TITLES:
+            wanted[f"AP, {TITLES[name]}"] = (value, "{:.3f}".format)
+        else:
+            wanted[f"{name}, seconds"] = (value, "{:.0f}".format)
     assert {row: text for row, text in rows.items() if row != "held-out chairs"} == {
         row: write(value) for row, (value, write) in wanted.items()
     }
