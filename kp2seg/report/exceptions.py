@@ -109,9 +109,11 @@ def _off_the_object(run: MaskRun) -> Section:
 
 
 def share_inside(row: Instance) -> float | None:
-    """Share of an object's counted points that lie in its true mask; None without points."""
-    numbers = np.array(row.annotation["keypoints"], np.float64).reshape(-1, 3)
-    points = numbers[numbers[:, 2] > 0, :2].round().astype(int)
+    """Share of an object's counted points that lie in its true mask; None without points.
+
+    The corners of its box are no such points.
+    """
+    points = row.keypoints[row.keypoints[:, 2] > 0, :2].round().astype(int)
     if not len(points):
         return None
     h, w = row.prediction.segmentation["size"]
@@ -124,7 +126,8 @@ def share_inside(row: Instance) -> float | None:
 def _off_reason(row: Instance) -> str:
     hidden = row.annotation.get("occlusion")
     scores = row.annotation.get("keypoint_scores")
-    text = "" if scores is None else f"mean confidence {np.mean(scores):.2f}"
+    # those of the box's corners, which are 1, stand behind the others
+    text = "" if scores is None else f"mean confidence {np.mean(scores[: len(row.keypoints)]):.2f}"
     if hidden is None:
         return text
     if hidden >= _WELL_SEEN:

@@ -36,11 +36,14 @@ class Instance:
     """An object, its mask and the truth.
 
     iou: of the two.  annotation: COCO's row.
+    keypoints: (N, 3) x, y, v of the row, without the corners of its box: they say nothing of where
+        the object is.
     """
 
     prediction: Prediction
     annotation: dict[str, Any]
     iou: float
+    keypoints: np.ndarray
 
 
 class MaskRun:
@@ -57,8 +60,14 @@ class MaskRun:
         self.model = model
         rows = {row["id"]: row for row in self.data.coco["annotations"]}
         self.images = {row["id"]: row for row in self.data.coco["images"]}
+        names = self.data.keypoint_names
         self.instances = [
-            Instance(mask, rows[mask.annotation_id], mask_iou(mask.segmentation, truth))
+            Instance(
+                mask,
+                rows[mask.annotation_id],
+                mask_iou(mask.segmentation, truth),
+                without_corners(rows[mask.annotation_id], names),
+            )
             for mask, truth in own_truths(self.data.coco, result.predictions.predictions)
         ]
 
@@ -84,6 +93,12 @@ class MaskRun:
             caption,
             smooth=True,
         )
+
+
+def without_corners(annotation: Mapping[str, Any], names: Sequence[str]) -> np.ndarray:
+    """(N, 3) keypoints of a row but its box's corners. Args: names: of all of them."""
+    numbers = np.array(annotation["keypoints"], np.float64).reshape(-1, 3)
+    return numbers[[name not in CORNERS for name in names]]
 
 
 def mask_sections(
@@ -208,7 +223,7 @@ def _templates(run: MaskRun) -> Section:
 
 def _steps(run: MaskRun) -> Section:
     """An object with a median mask, most of whose points count."""
-    many = [row for row in run.instances if _counted(row) >= len(run.model.templates.names) / 2]
+    many = [row for row in run.instances if _counted(row) >= len(row.keypoints) / 2]
     ordered = sorted(many or run.instances, key=lambda row: row.iou)
     chosen = ordered[len(ordered) // 2]
     mapper = PoseMapper(run.data.keypoint_names)
@@ -250,7 +265,7 @@ def instance_text(row: Instance) -> str:
 
 
 def _counted(row: Instance) -> int:
-    return int(row.annotation["num_keypoints"])
+    return int((row.keypoints[:, 2] > 0).sum())
 
 
 def _rle(annotation: Mapping[str, Any], size: Sequence[int]) -> Any:
