@@ -224,6 +224,19 @@ def test_results_replace_nothing_that_they_are_made_of(tool, checkpoint, dataset
     with pytest.raises(SystemExit, match=r"data.json: would be replaced by the result"):
         tool.main([str(checkpoint), str(dataset), str(dataset)])
     assert dataset.read_bytes() == before
+    # The sheet of objects would take the place of the keypoints.
+    for out in ("points.png", "points", "."):
+        with pytest.raises(
+            SystemExit, match=r"expected a name that ends in \.json; OUT\.png is wri"
+        ):
+            tool.main([str(checkpoint), str(dataset), str(tmp_path / out)])
+    assert not list(tmp_path.rglob("*.answers.jsonl"))
+
+
+def test_flags_may_stand_between_the_paths(tool, checkpoint, dataset, tmp_path):
+    out = tmp_path / "points.json"
+    tool.main([str(checkpoint), "--batch", "4", str(dataset), "--category", "chair", str(out)])
+    assert len(json.loads(out.read_text())["annotations"]) == 6
 
 
 def test_names_of_another_network_are_refused(tool, checkpoint, dataset, tmp_path):

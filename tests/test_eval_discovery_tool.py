@@ -47,6 +47,19 @@ def test_a_table_and_a_file(tool, words, tmp_path, capsys):
     assert "turned by 15 degrees                0." in printed
 
 
+def test_without_a_point_that_counts_the_share_in_the_masks_is_unknown(
+    tool, words, tmp_path, capsys
+):
+    out = tmp_path / "quality.json"
+    tool.main([words[0], "--min-confidence", "1", "--out", str(out), *words[1:]])
+    quality = json.loads(out.read_text(), parse_constant=pytest.fail)  # NaN is no JSON
+    assert (quality["points"], quality["inside"]) == (0.0, None)
+    assert "of these in the true mask           –" in capsys.readouterr().out
+    with pytest.raises(SystemExit, match=r"^eval_discovery: \S+data.json\S*: "):
+        tool.main([*words, "--out", f"{words[1]}/quality.json"])
+    assert "points that count" in capsys.readouterr().out  # the figures are not lost
+
+
 def test_mistakes_end_with_one_line(tool, words):
     for change, message in (
         (["--category", "car"], "has no class 'car'; there are chair"),

@@ -52,7 +52,7 @@ def parse(words: Sequence[str] | None) -> argparse.Namespace:
     add("--strict", action="store_true", help="stop at the first bad row or picture")
     add("--batch", type=at_least_one, default=32, help="objects at once (32)")
     add("--device", default="auto")
-    args = parser.parse_args(words)
+    args = parser.parse_intermixed_args(words)
     if not 0 < args.fov < 180:
         parser.error(f"--fov: expected degrees between 0 and 180, got {args.fov:g}")
     return args
@@ -62,7 +62,10 @@ def run(args: argparse.Namespace) -> None:
     weights, dataset, out = network_of(args)
     images = args.images or dataset.parent / "images"
     finding = finding_of(args)
-    check_outputs([out], [weights, dataset, args.detections, args.like])
+    if out.suffix != ".json":
+        raise ValueError(f"{out}: expected a name that ends in .json; OUT.png is written, too")
+    sheet = out.with_suffix(".png")
+    check_outputs([out, sheet], [weights, dataset, args.detections, args.like])
     found = discover_dataset(
         weights,
         dataset,
@@ -81,7 +84,7 @@ def run(args: argparse.Namespace) -> None:
         device=choose_device(args.device),
     )
     result, answers, boxes, size = found
-    save_picture(out.with_suffix(".png"), drawn_crops(boxes, answers, size, images, finding))
+    save_picture(sheet, drawn_crops(boxes, answers, size, images, finding))
     (category,) = result["categories"]
     n = len(result["annotations"])
     counted = sum(row["num_keypoints"] for row in result["annotations"]) / n

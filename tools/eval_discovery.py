@@ -12,6 +12,7 @@ box.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -40,7 +41,7 @@ def main(words: Sequence[str] | None = None) -> None:
     add("--seed", type=int, default=0, help="of the changed boxes (0)")
     add("--device", default="auto")
     add("--out", type=Path, help="JSON to write")
-    args = parser.parse_args(words)
+    args = parser.parse_intermixed_args(words)
     with errors_in_one_line("eval_discovery", CheckpointError, torch.OutOfMemoryError):
         weights, dataset = network_of(args)
         finding = finding_of(args)
@@ -55,18 +56,19 @@ def main(words: Sequence[str] | None = None) -> None:
             picture = read_object_picture(image, images)
             meter.add(picture, np.array([row["bbox"] for row in rows]), object_masks(image, rows))
         quality = meter.result()
+        print(table(quality))
         if args.out:
             about = {"weights": str(args.model or weights), "dataset": str(dataset)}
-            write_json(args.out, {**about, "finding": asdict(finding), **asdict(quality)})
-    print(table(quality))
+            write_json(args.out, {**about, "finding": asdict(finding), **quality.as_dict()})
 
 
 def table(quality: PointQuality) -> str:
+    inside = "–" if math.isnan(quality.inside) else f"{100 * quality.inside:.1f} %"
     return "\n".join(
         [
             f"objects                             {quality.objects}",
             f"points that count, of each          {quality.points:.1f}",
-            f"of these in the true mask           {100 * quality.inside:.1f} %",
+            f"of these in the true mask           {inside}",
             f"moved in the mirrored crop, median  {100 * quality.flip:.1f} % of the diagonal",
             f"in a box changed by up to 10 %      {100 * quality.box:.1f} %",
             f"turned by 15 degrees                {100 * quality.turn:.1f} %",

@@ -58,7 +58,7 @@ def parse(words: Sequence[str] | None) -> argparse.Namespace:
     add("--override", action="append", default=[], metavar="key=value",
         help="setting of the masks to change; may be given again")  # fmt: skip
     add("--device", default="auto")
-    args = parser.parse_args(words)
+    args = parser.parse_intermixed_args(words)
     if args.repeat and len(args.repeat) != len(args.train):
         parser.error(f"--repeat: expected {len(args.train)} numbers, one for each --train")
     if len(set(args.seeds)) < len(args.seeds) or min(args.seeds) < 0:

@@ -8,8 +8,9 @@ the box.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 
@@ -48,6 +49,16 @@ class PointQuality:
     flip: float
     box: float
     turn: float
+
+    def as_dict(self) -> dict[str, Any]:
+        """As JSON has it, which knows no NaN: what is undefined is None."""
+        return {k: None if math.isnan(v) else v for k, v in asdict(self).items()}
+
+    @classmethod
+    def from_dict(cls, row: Mapping[str, Any]) -> PointQuality:
+        """What `as_dict` gave."""
+        values: dict[str, Any] = {k: math.nan if v is None else v for k, v in row.items()}
+        return cls(**values)
 
 
 class PointQualityMeter:

@@ -131,7 +131,7 @@ def run_loop_study(
         document = {
             "study": _asked(study),
             "weights_sha256": file_sha256(study.weights),
-            "points": {k: None if math.isnan(v) else v for k, v in asdict(quality).items()},
+            "points": quality.as_dict(),
             "seeds": dict(sorted(kept["seeds"].items(), key=lambda pair: int(pair[0]))),
         }
         write_json(out / "results.json", document)
@@ -185,9 +185,7 @@ def point_quality(study: LoopStudy, file: Path, device: torch.device) -> PointQu
     """
     kept: Any = read_json(file)
     if kept is not None:
-        if kept["inside"] is None:  # JSON has no NaN
-            kept["inside"] = math.nan
-        return PointQuality(**kept)
+        return PointQuality.from_dict(kept)
     checkpoint = read_checkpoint(study.weights)
     model = trained_model(checkpoint, device)
     meter = PointQualityMeter(model, checkpoint.config.data.image_size, study.finding)
@@ -197,7 +195,7 @@ def point_quality(study: LoopStudy, file: Path, device: torch.device) -> PointQu
         picture = read_object_picture(image, images)
         meter.add(picture, np.array([row["bbox"] for row in rows]), object_masks(image, rows))
     quality = meter.result()
-    write_json(file, {k: None if math.isnan(v) else v for k, v in asdict(quality).items()})
+    write_json(file, quality.as_dict())
     return quality
 
 
