@@ -12,6 +12,7 @@ from keypointnet.config import load_config
 from kp2seg.build import trained_model
 from kp2seg.checkpoints import read_seg_checkpoint
 from kp2seg.keypoint_sources.layouts import COCO_JOINTS, CORNERS
+from kp2seg.loop import own
 from kp2seg.modeling.discovering import DiscoveringPose2Seg
 
 DISCS = runpy.run_path(str(Path(__file__).with_name("disc_people.py")))
@@ -154,6 +155,40 @@ def test_true_keypoints_have_to_be_there(tool, words, tmp_path):
         SystemExit, match=r"one.json: its keypoints are nose, .* are nose, left_eye"
     ):
         tool.main([*words, "--true"])
+
+
+def test_what_is_trained_on_is_not_scored_on(tool, words):
+    words[words.index("--test") + 1] = words[words.index("--train") + 1]
+    with pytest.raises(
+        SystemExit, match=r"^loop: \S+train.json: is trained on, so masks of it pro"
+    ):
+        tool.main(words)
+
+
+def test_masks_of_other_data_are_not_gone_on_with(tool, words, tmp_path, monkeypatch):
+    class Begun(Exception):
+        pass
+
+    def stop(*args):
+        raise Begun
+
+    monkeypatch.setattr(own, "point_sets", stop)
+    with pytest.raises(Begun):
+        tool.main(words)
+    file, quality = tmp_path / "data/coco/train.json", tmp_path / "out/points/quality.json"
+    before = file.read_text()
+    quality.parent.mkdir()
+    quality.write_text("{}")
+    file.write_text(before.replace('"bbox": [', '"bbox": [1', 1))
+    with pytest.raises(Begun):  # nothing was learnt yet: the data may be mended
+        tool.main(words)
+    assert not quality.exists()
+    file.write_text(before)
+    (tmp_path / "out/seed-0").mkdir()
+    with pytest.raises(
+        SystemExit, match=r"out: its masks were learnt when \S+/train.json was anot"
+    ):
+        tool.main(words)
 
 
 def test_a_missing_file_is_named(tool, words):

@@ -84,6 +84,13 @@ class LoopStudy:
     finding: Finding = field(default_factory=lambda: Finding(corners=True))
     seeds: tuple[int, ...] = (0,)
 
+    def __post_init__(self) -> None:
+        """Raises ValueError: what is scored was trained on."""
+        if self.test.file.resolve() in {data.file.resolve() for data in self.train}:
+            raise ValueError(
+                f"{self.test.file}: is trained on, so masks of it prove nothing; score on others"
+            )
+
 
 @dataclass(frozen=True)
 class LoopStudyResult:
@@ -144,13 +151,21 @@ def _begin(study: LoopStudy, out: Path) -> None:
     there: Any = read_json(file)
     if there is not None:
         # A detector or true keypoints may be compared with later.
-        both = there.keys() & asked.keys()
+        both = (there.keys() & asked.keys()) - {"sha256"}
         before, now = ({key: each[key] for key in both} for each in (there, asked))
         if different := list(differences(before, now)):
             raise ValueError(
                 f"{out}: was begun with other settings ({listed(different, 4, '; ')}); choose "
                 "another folder"
             )
+        now_in = asked["sha256"]
+        if changed := [k for k, v in there.get("sha256", {}).items() if now_in.get(k, v) != v]:
+            if list(out.glob("seed-*")):  # masks, learnt from what the files were then
+                raise ValueError(
+                    f"{out}: its masks were learnt when {listed(changed, 4)} was another file; "
+                    "choose another folder"
+                )
+            (out / "points" / "quality.json").unlink(missing_ok=True)
         asked = {**there, **asked}
     out.mkdir(parents=True, exist_ok=True)
     write_json(file, asked)
@@ -165,6 +180,8 @@ def _asked(study: LoopStudy) -> dict[str, Any]:
             del asked[name]
     if study.detector is None:
         del asked["detector_overrides"]
+    files = [study.weights, *(data.file for data in study.train), study.test.file]
+    asked["sha256"] = {str(file): file_sha256(file) for file in files}
     return asked
 
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from keypointnet.drawing import save_picture
 from keypointnet.files import write_json
-from kp2seg.data.coco_json import read_json
+from kp2seg.data.coco_json import id_in, read_json
 from kp2seg.data.object_boxes import read_object_boxes
 from kp2seg.data.problems import DataError
 from kp2seg.discovery import discover_dataset, drawn_crops
@@ -187,9 +187,9 @@ def _write(
         rows += [
             {**row, "keypoints": [], "num_keypoints": 0}
             for row in read_json(data.file)["annotations"]
-            if row.get("iscrowd")
-            and row["category_id"] == category["id"]
-            and row["image_id"] in pictures
+            if id_in(row, "category_id") == category["id"]
+            and id_in(row, "image_id") in pictures
+            and row.get("iscrowd")
         ]
     write_json(
         file, {**boxes.info, "images": boxes.images, "annotations": rows, "categories": [category]}
