@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from detectron2.data.detection_utils import read_image
 from detectron2.structures import BitMasks, Boxes, Instances, Keypoints
+from PIL import Image, ImageOps
 from torch import Tensor
 from torchvision.transforms import v2
 
@@ -152,11 +153,20 @@ def _draw(n: int, generator: torch.Generator) -> int:
 def read_picture(record: dict[str, Any]) -> np.ndarray:
     """The picture of a standard dict, (h, w, 3) uint8 RGB, turned as its EXIF tag says.
 
+    Of grey pictures of 16 bits, whose conversion would be white, the upper eight are taken.
+
     Raises: DataError: it cannot be read, or is not of the dict's height and width.
     """
     name = record["file_name"]
     try:
-        image = np.asarray(read_image(name, "RGB"))
+        with Image.open(name) as file:
+            if file.mode.startswith("I;16"):
+                deep = np.asarray(ImageOps.exif_transpose(file))
+                image = np.repeat((deep >> 8).astype(np.uint8)[..., None], 3, axis=-1)
+            elif file.mode in ("I", "F"):
+                raise ValueError("its pixels have 32 bits; save it with 8")
+            else:
+                image = np.asarray(read_image(name, "RGB"))
     except (OSError, SyntaxError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else error
         raise DataError(f"{name}: the picture cannot be read ({reason})") from error

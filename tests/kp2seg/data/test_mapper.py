@@ -55,6 +55,20 @@ def record(tmp_path):
     }
 
 
+def test_grey_pictures_of_16_bits_are_not_white(tmp_path):
+    deep = np.array([[0, 300, 40000], [65535, 256, 255]], np.uint16)
+    path = tmp_path / "deep.png"
+    Image.fromarray(deep).save(path)
+    image = read_picture({"file_name": str(path)})
+    assert image.dtype == np.uint8
+    for channel in range(3):
+        np.testing.assert_array_equal(image[..., channel], [[0, 1, 156], [255, 1, 0]])
+    path = tmp_path / "float.tif"
+    Image.fromarray(deep.astype(np.float32)).save(path)
+    with pytest.raises(DataError, match=r"float.tif: .*\(its pixels have 32 bits; save it with 8"):
+        read_picture({"file_name": str(path)})
+
+
 def test_a_picture_and_its_people_in_their_order(record):
     mapped = PoseMapper(NAMES)(record)
     assert mapped.keys() == {"file_name", "height", "width", "image_id", "image", "instances"}
