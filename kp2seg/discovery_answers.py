@@ -70,7 +70,7 @@ def look_at_objects(
             waiting.append(([row["id"] for row in rows], crops))
             if number == len(todo) or sum(len(ids) for ids, _ in waiting) >= batch:
                 joined = join_crops([crops for _, crops in waiting])
-                found = find_keypoints(model, joined, mirrored=True)
+                found = find_keypoints(model, joined, mirrored=True, batch=batch)
                 ids = [row_id for ids, _ in waiting for row_id in ids]
                 for row_id, one in zip(ids, map(_as_lists, split(found)), strict=True):
                     if row_id in answers:  # another object of its picture was to be looked at again

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from keypointnet.discovery import Discovered, discover
+from keypointnet.discovery import Discovered, discover, join
 from keypointnet.geometry import normalised_to_pixels
 from keypointnet.model import KeypointNet
 from kp2seg.affine import invert, transform_points
@@ -116,10 +116,21 @@ def join_crops(parts: Sequence[Crops]) -> Crops:
     return Crops(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
 
 
-def find_keypoints(model: KeypointNet, crops: Crops, *, mirrored: bool = False) -> Discovered:
-    """What the network sees in crops. Args: mirrored: see `keypointnet.discovery.discover`."""
-    pictures = torch.from_numpy(crops.pictures).permute(0, 3, 1, 2).float() / 255
-    return discover(model, pictures, torch.from_numpy(crops.objects), mirrored=mirrored)
+def find_keypoints(
+    model: KeypointNet, crops: Crops, *, mirrored: bool = False, batch: int = 64
+) -> Discovered:
+    """What the network sees in crops.
+
+    Args:    mirrored: see `keypointnet.discovery.discover`.
+             batch: crops at once; a picture may have hundreds of objects.
+    """
+    parts = []
+    for at in range(0, max(1, len(crops.pictures)), batch):
+        some = slice(at, at + batch)
+        pictures = torch.from_numpy(crops.pictures[some]).permute(0, 3, 1, 2).float() / 255
+        objects = torch.from_numpy(crops.objects[some])
+        parts.append(discover(model, pictures, objects, mirrored=mirrored))
+    return join(parts)
 
 
 def poses_in_picture(

@@ -2,15 +2,37 @@ import numpy as np
 import pytest
 import torch
 
+from keypointnet.checkpoints import build_model
+from keypointnet.config import load_config
 from keypointnet.discovery import Discovered
 from keypointnet.geometry import pixels_to_normalised
 from kp2seg.keypoint_sources.discovered import (
+    Crops,
     Finding,
     crop_matrices,
     cut_objects,
+    find_keypoints,
     join_crops,
     poses_in_picture,
 )
+
+
+def test_many_objects_are_seen_a_few_at_once():
+    small = ["model.num_keypoints=3", "model.channels=4", "model.orientation_channels=4"]
+    model = build_model(load_config(None, [*small, "data.image_size=16"])).eval()
+    rng = np.random.default_rng(0)
+    pictures = rng.integers(0, 256, (7, 16, 16, 3)).astype(np.uint8)
+    crops = Crops(pictures, np.ones((7, 16, 16), np.float32))
+    seen = []
+    model.register_forward_pre_hook(lambda _, given: seen.append(len(given[0])))
+    whole = find_keypoints(model, crops, mirrored=True)
+    assert seen == [7, 7]
+    parts = find_keypoints(model, crops, mirrored=True, batch=3)
+    assert seen[2:] == [3, 3, 3, 3, 1, 1]
+    for one, other in zip(whole, parts, strict=True):
+        torch.testing.assert_close(one, other, atol=1e-5, rtol=1e-4)
+    nothing = Crops(pictures[:0], crops.objects[:0])
+    assert find_keypoints(model, nothing).uvz.shape == (0, 3, 3)
 
 
 def test_a_square_around_the_box_by_hand():
