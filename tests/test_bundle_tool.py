@@ -146,6 +146,10 @@ def test_mistakes_end_with_one_line(tool, parts, tmp_path):
         ([finder, finder, out], "it is a KeypointNet, which finds keypoints and makes no masks"),
         ([finder, masks, "both.pth"], "both.pth: expected a name that ends in .safetensors"),
         ([finder, masks, out, "--context", "0"], "context: expected at least 1"),
+        (
+            [finder, masks, out, "--points", "x", "--corners"],
+            "--points: has the settings; leave ou",
+        ),
         ([finder, "/nowhere", out], "/nowhere: no such checkpoint"),
     ):
         with pytest.raises(SystemExit, match=rf"^bundle: [^\n]*{message}[^\n]*$"):

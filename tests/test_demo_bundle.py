@@ -83,6 +83,21 @@ def test_annotated_boxes(run, pictures, tmp_path):
     assert [row["category_id"] for row in found] == [1, 1]
 
 
+def test_the_class_of_the_bundle_is_taken_of_several(run, pictures, tiny, tmp_path):
+    file = tmp_path / "data/coco/annotations/person_keypoints_train2017.json"
+    coco = json.loads(file.read_text())
+    coco["categories"].append({"id": 9, "name": "ball"})
+    coco["annotations"][0]["category_id"] = 9
+    file.write_text(json.dumps(coco))
+    ball = DISCS["save_bundle"](tiny(), tmp_path / "ball.safetensors", {"id": 5, "name": "ball"})
+    out = run(pictures[0], "--boxes", file, weights=ball)
+    (row,) = json.loads((out / "000000000001.png.json").read_text())
+    assert row["category_id"] == 9  # in that file
+    out = run(pictures[0], "--boxes", file, pictures[1], "--category", "person", weights=ball)
+    assert len(json.loads((out / "000000000001.png.json").read_text())) == 1
+    assert len(json.loads((out / "000000000002.png.json").read_text())) == 1
+
+
 def test_boxes_by_hand(run, pictures, tiny, tmp_path, capsys):
     out = run(pictures[0], "--box", "6,11,38,38", "--box", "37,9,38,38", "--category", "chair")
     found = json.loads((out / "000000000001.png.json").read_text())

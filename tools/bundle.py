@@ -25,6 +25,7 @@ from kp2seg.bundle import bundled, differences
 from kp2seg.checkpoints import SegCheckpoint, read_seg_checkpoint, save_seg_checkpoint
 from kp2seg.command_line import add_finding, check_outputs, finding_of
 from kp2seg.discovery import earlier_result
+from kp2seg.keypoint_sources.discovered import Finding
 
 
 def main(words: Sequence[str] | None = None) -> None:
@@ -43,6 +44,8 @@ def main(words: Sequence[str] | None = None) -> None:
         parts = read_checkpoint(args.keypointnet), read_seg_checkpoint(args.masks)
         category, finding = None, finding_of(args)
         if args.points is not None:
+            if finding != Finding():
+                raise ValueError("--points: has the settings; leave out the flags that give others")
             category, finding = earlier_result(args.points, args.keypointnet)
         weights, config = bundled(*parts, finding, category)
         groups = {"model": weights}

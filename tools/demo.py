@@ -79,7 +79,7 @@ def parse(words: Sequence[str] | None) -> argparse.Namespace:
     )
     add("--out", type=Path, default=Path("demo_out"), help="folder (demo_out)")
     add("--device", default="auto")
-    args = parser.parse_args(words)
+    args = parser.parse_intermixed_args(words)
     if (args.webcam is None) == (not args.inputs):
         parser.error("expected pictures, a video, or --webcam")
     if args.webcam is not None and not args.detector:
@@ -179,7 +179,10 @@ class Source:
         if args.box:
             return box_table({images[0]["id"]: args.box}, self.cutter.category_id, Report("--box"))
         least = 0.5 if score is None else score
-        table = read_picture_boxes(args.boxes, images, category=args.category, min_score=least)
+        usual, category = self.cutter.category.get("name"), args.category
+        table = read_picture_boxes(
+            args.boxes, images, category=category, usual=usual, min_score=least
+        )
         self.cutter.category_id = table.category_id
         return table
 

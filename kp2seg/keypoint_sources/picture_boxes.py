@@ -40,6 +40,7 @@ def read_picture_boxes(
     images: Sequence[Mapping[str, Any]],
     *,
     category: str | None = None,
+    usual: str | None = None,
     min_score: float = 0.5,
 ) -> BoxTable:
     """The boxes of a class in given pictures, from COCO results or an annotation JSON.
@@ -47,18 +48,22 @@ def read_picture_boxes(
     Args:    images: rows with id and file_name; several rows of one id are names of one picture.
              category: name of the class, or its id; not needed where the file has one. In results,
              which name no classes, it is one of COCO's.
+             usual: name of the class that is taken of several where `category` is None.
              min_score: of a detection.
     Raises:  DataError: the file cannot be read, it has no such class or several and none is named,
-             or none of the pictures.
+             or none of the pictures, or one under several ids.
     """
     content = read_json(path, "expected boxes: COCO results or annotations")
     report = Report(str(path))
     if isinstance(content, list):
-        category_id = _class_of_results(content, category, str(path))
+        category_id = _class_of_results(content, category, usual, str(path))
         rows = _rows(content, category_id, min_score, report)
         matched = match_pictures(rows, images, report, "boxes")
     else:
         check_lists(content, str(path))
+        if category is None and usual is not None:
+            known = {str(row.get("name")) for row in content["categories"] if isinstance(row, dict)}
+            category = usual if len(known) > 1 and usual in known else None
         category_id = int(category_row(content["categories"], category, str(path))["id"])
         ids = _ids_of_pictures(content["images"], images, str(path))
         wanted = [row for row in content["annotations"] if id_in(row, "image_id") in ids]
@@ -81,11 +86,17 @@ def coco_category_id(name: str) -> int:
     return next(key for key, value in ids.items() if value == index)
 
 
-def _class_of_results(rows: Sequence[Any], category: str | None, where: str) -> int:
+def _class_of_results(
+    rows: Sequence[Any], category: str | None, usual: str | None, where: str
+) -> int:
     ids = sorted({key for row in rows if (key := id_in(row, "category_id")) is not None})
     if not ids:
         raise DataError(f"{where}: no row has a category_id; expected COCO results with boxes")
     if category is None:
+        if usual in MetadataCatalog.get("coco_2017_val").thing_classes:
+            assert usual is not None
+            if (same := coco_category_id(usual)) in ids:
+                return same
         if len(ids) > 1:
             raise DataError(f"{where}: has boxes of several classes, {listed(ids, 8)}; name one")
         return ids[0]
@@ -109,6 +120,13 @@ def _ids_of_pictures(
         if (key := id_in(row, "id")) is not None
     }
     by_name = {key: wanted[name] for key, name in names.items() if name in wanted}
+    for name, image_id in wanted.items():
+        of_it = [key for key in by_name if by_name[key] == image_id and names[key] == name]
+        if len(of_it) > 1:
+            raise DataError(
+                f"{where}: {name} could be any of its images {listed(of_it, 5)}, which are called "
+                "so in different folders; give a file with one of them"
+            )
     found = by_name or {key: key for key in wanted.values() if key in names}
     if not found:
         raise DataError(f"{where}: has none of the pictures {', '.join(wanted)}")

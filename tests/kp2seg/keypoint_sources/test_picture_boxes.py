@@ -79,6 +79,36 @@ def test_a_class_of_several(read):
     assert coco_category_id("toothbrush") == 90
 
 
+def test_the_usual_class_of_several(read):
+    rows = [result(), result(category_id=1, bbox=(0, 0, 9, 9))]
+    assert xywh(read(rows, usual="chair").boxes(7)) == [[1, 2, 30, 20]]
+    assert read(rows, usual="chair", category="person").category_id == 1
+    for usual in ("stool", "car"):  # unknown to COCO; not in the file
+        with pytest.raises(DataError, match="has boxes of several classes, 1, 62; name one"):
+            read(rows, usual=usual)
+    coco = {
+        "images": [{"id": 7, "file_name": "000000000007.jpg"}],
+        "categories": [{"id": 3, "name": "chair"}, {"id": 4, "name": "table"}],
+        "annotations": [{"id": 1, "image_id": 7, "category_id": 4, "bbox": [1, 2, 3, 4]}],
+    }
+    assert read(coco, usual="table").category_id == 4
+    with pytest.raises(DataError, match="has several classes, name one: chair, table"):
+        read(coco, usual="sofa")
+    coco["categories"].pop(0)
+    assert read(coco, usual="chair").category_id == 4  # the file's only one
+
+
+def test_one_name_in_several_folders_is_no_name(read):
+    row = {"category_id": 3, "bbox": [1, 2, 3, 4]}
+    coco = {
+        "images": [{"id": 1, "file_name": "one/b.png"}, {"id": 2, "file_name": "two/b.png"}],
+        "categories": [{"id": 3, "name": "chair"}],
+        "annotations": [{"id": k, "image_id": k, **row} for k in (1, 2)],
+    }
+    with pytest.raises(DataError, match=r"boxes.json: b.png could be any of its images 1, 2, whi"):
+        read(coco)
+
+
 def test_annotations_by_file_name(read):
     coco = {
         "images": [{"id": 1, "file_name": "test/b.png"}, {"id": 7, "file_name": "c.png"}],
