@@ -95,12 +95,16 @@ def run_study(study: Study, out: Path, say: Callable[[str], None] = print) -> st
     Raises:  ConfigError: a setting is wrong, or `out` has runs of other settings.
              What `Trainer` and `reporting.evaluate_checkpoints` raise.
     """
-    runs = [(name, seed) for name in study.variants for seed in study.seeds]
-    results: dict[str, list[CheckpointResult]] = {name: [] for name in study.variants}
     document = read_json(out / "results.json") or {"variants": {}}
+    runs = [
+        (name, seed)
+        for name in study.variants
+        for seed in (*study.seeds, *_earlier_seeds(study, name, out))
+    ]
+    results: dict[str, list[CheckpointResult]] = {name: [] for name in study.variants}
     for number, (name, seed) in enumerate(runs, start=1):
         say(f"{number}/{len(runs)}  {name}, seed {seed}")
-        last, held_out = _train(study, name, seed, out / name / f"seed-{seed}")
+        last, held_out = _train(study, name, seed, out)
         device = resolve_device("auto")
         results[name] += evaluate_checkpoints([last], held_out, device=device)
         if seed == study.seeds[0]:
@@ -119,6 +123,22 @@ def run_study(study: Study, out: Path, say: Callable[[str], None] = print) -> st
     return format_ablation(results)
 
 
+def _earlier_seeds(study: Study, name: str, out: Path) -> list[int]:
+    """Seeds of a variant that an earlier study trained to the end: they stay in its figures."""
+    seeds = []
+    for file in out.glob(f"{name}/seed-*/checkpoints/last.safetensors"):
+        there = read_checkpoint(file)
+        seed, done = there.config.run.seed, there.step >= there.config.optim.steps
+        if done and seed not in study.seeds and file == last_checkpoint(out, name, seed):
+            seeds.append(seed)
+    return sorted(seeds)
+
+
+def last_checkpoint(out: Path, name: str, seed: int) -> Path:
+    """Where a run's weights lie."""
+    return out / name / f"seed-{seed}" / "checkpoints" / "last.safetensors"
+
+
 def format_ablation(results: dict[str, list[CheckpointResult]]) -> str:
     """One line for each variant, mean ± spread over its seeds."""
     rows = [["", *(heading for heading, _ in METRICS.values())]]
@@ -130,8 +150,9 @@ def format_ablation(results: dict[str, list[CheckpointResult]]) -> str:
     return align_columns(rows)
 
 
-def _train(study: Study, name: str, seed: int, folder: Path) -> tuple[Path, list[ModelViews]]:
+def _train(study: Study, name: str, seed: int, out: Path) -> tuple[Path, list[ModelViews]]:
     """A run's last checkpoint, trained as far as it was not, and its held-out models."""
+    folder = out / name / f"seed-{seed}"
     words = [*study.overrides, *VARIANTS[name], f"run.seed={seed}", f"run.out={folder}"]
     config = load_config(study.config, words)
     if study.steps is not None:
@@ -142,7 +163,7 @@ def _train(study: Study, name: str, seed: int, folder: Path) -> tuple[Path, list
         raise ConfigError("data.test: names no views to evaluate on")
     store = config.data.test[0]
     held_out = open_models(store.path, store.subset, (config.data.image_size,) * 2)
-    last = folder / "checkpoints" / "last.safetensors"
+    last = last_checkpoint(out, name, seed)
     there = read_checkpoint(last) if last.exists() else None
     if there is not None and asdict(there.config) != asdict(config):
         raise ConfigError(

@@ -84,6 +84,11 @@ def test_a_study_that_goes_on(tool, config, tmp_path, capsys, monkeypatch):
     assert list(kept) == ["all", "no_orientation", "n3"]
     assert kept["all"] == results["variants"]["all"]
     assert cv2.imread(str(out / "keypoints.png")).shape[0] > 1.8 * height
+    tool.main([*words[:-2], "all", "--seeds", "2"])  # a further seed keeps the others
+    assert trained[1:] == [str(out / "all/seed-2")]
+    kept = json.loads((out / "results.json").read_text())["variants"]["all"]
+    assert [row["seed"] for row in kept["checkpoints"]] == [2, 0, 1]
+    assert kept["summary"]["mean_deg"]["n"] == 3
     with pytest.raises(SystemExit, match=r"^ablate: \S+seed-0: holds a run of other settings"):
         tool.main([*words, "--seeds", "0", "--config", str(config), "optim.learning_rate=1"])
 
