@@ -128,6 +128,30 @@ def test_a_video_with_boxes_of_its_frames(run, pictures, tmp_path):
     assert [row["image_id"] for row in found] == [0, 1]
 
 
+def test_ctrl_c_stops_all_videos(run, tool, pictures, tmp_path, monkeypatch, capsys):
+    videos = [tmp_path / name for name in ("one.avi", "two.avi")]
+    for video in videos:
+        writer = cv2.VideoWriter(str(video), cv2.VideoWriter.fourcc(*"MJPG"), 10, (80, 60))
+        for picture in pictures[:3]:
+            writer.write(cv2.imread(str(picture)))
+        writer.release()
+    boxes = tmp_path / "boxes.json"
+    row = {"category_id": 62, "bbox": [6, 11, 38, 38], "score": 1.0}
+    boxes.write_text(json.dumps([{"image_id": k, **row} for k in range(3)]))
+    cut = tool.Source.cut
+
+    def stopped(source, rgb, image_id, table):
+        if image_id == 2:
+            raise KeyboardInterrupt
+        return cut(source, rgb, image_id, table)
+
+    monkeypatch.setattr(tool.Source, "cut", stopped)
+    out = run(*videos, "--boxes", boxes)
+    assert capsys.readouterr().err.count("stopped; what was done so far is kept") == 1
+    assert sorted(path.name for path in out.iterdir()) == ["one.mp4", "one.mp4.json"]
+    assert len(json.loads((out / "one.mp4.json").read_text())) == 2
+
+
 def test_a_detector_of_boxes(run, tool, tiny, pictures, tmp_path, monkeypatch):
     asked = []
 

@@ -249,7 +249,8 @@ def numbered(paths: Sequence[Path]) -> Iterator[tuple[int, Path]]:
         yield image_id, path
 
 
-def cut_video(source: Source, path: Path | int, out: Path) -> None:
+def cut_video(source: Source, path: Path | int, out: Path) -> bool:
+    """Returns: whether it came to its end; Ctrl-C stops it, and what was done so far is kept."""
     name = f"camera{path}" if isinstance(path, int) else path.stem
     video = cv2.VideoCapture(path if isinstance(path, int) else str(path))
     if not video.isOpened():
@@ -266,7 +267,7 @@ def cut_video(source: Source, path: Path | int, out: Path) -> None:
             ]
         )
     window = isinstance(path, int) and bool(os.environ.get("DISPLAY"))
-    writer, results = None, []
+    writer, results, ended = None, [], True
     try:
         with progress_bar(total=frames or None, desc=name, unit="frame") as bar:
             while True:
@@ -285,6 +286,7 @@ def cut_video(source: Source, path: Path | int, out: Path) -> None:
                     if cv2.waitKey(1) == ord("q"):
                         break
     except KeyboardInterrupt:
+        ended = False
         print("stopped; what was done so far is kept", file=sys.stderr)
     finally:
         video.release()
@@ -293,6 +295,7 @@ def cut_video(source: Source, path: Path | int, out: Path) -> None:
     if writer is None:
         raise DataError(f"{path}: no frame of it can be read")
     write_json(out / f"{name}.mp4.json", results)
+    return ended
 
 
 def open_writer(path: Path, video: cv2.VideoCapture, size: tuple[int, int]) -> cv2.VideoWriter:
@@ -319,7 +322,8 @@ def run(args: argparse.Namespace) -> None:
     if pictures:
         cut_pictures(source, pictures, args.out)
     for path in videos if args.webcam is None else [args.webcam]:
-        cut_video(source, path, args.out)
+        if not cut_video(source, path, args.out):
+            break
     if source.outside:
         print(f"{source.outside} boxes are outside of their pictures: left out", file=sys.stderr)
     what = "objects" if cutter.in_boxes else "people"
