@@ -125,7 +125,7 @@ def find_symmetries(meshes: Sequence[trimesh.Trimesh], seed: int = 0) -> Symmetr
         known=[mirror for mirror, _ in mirrors],
         best=best,
     )
-    mirrors = _without_fans(mirrors)
+    mirrors = _without_contradictions(_without_fans(mirrors), axes)
     round_axes = [turn.direction for turn, order, _ in axes if order is None]
     if any(axis_angle_deg(a, b) > 15 for a, b in combinations(round_axes, 2)):
         return Symmetries(spherical=True, size=surface.size)
@@ -154,6 +154,36 @@ def _without_fans(mirrors: list[tuple[Mirror, Match]]) -> list[tuple[Mirror, Mat
             for other, better in mirrors
         )
     ]
+
+
+def _without_contradictions(
+    mirrors: list[tuple[Mirror, Match]], axes: list[tuple[Turn, int | None, Match]]
+) -> list[tuple[Mirror, Match]]:
+    """Leave out the worse of two planes that ask for a turn which the object does not have.
+
+    Two reflections after one another are a turn by twice the angle between their planes. A stool
+    with a square seat and two rungs has its diagonals all but for the rungs; the quarter turn that
+    they ask for is refused, as all of the surface is held against it at once.
+    """
+    kept: list[Mirror] = []
+    for mirror, _ in sorted(mirrors, key=lambda entry: -entry[1].covered):
+        if not any(_contradict(mirror, other, axes) for other in kept):
+            kept.append(mirror)
+    return [entry for entry in mirrors if any(entry[0] is mirror for mirror in kept)]
+
+
+def _contradict(first: Mirror, second: Mirror, axes: list[tuple[Turn, int | None, Match]]) -> bool:
+    """Whether the planes' common line is an axis whose order has no turn from one to the other."""
+    line = np.cross(first.normal, second.normal)
+    length = np.linalg.norm(line)
+    if length < 0.1:  # parallel, or nearly: no line to speak of
+        return False
+    turned = 2 * axis_angle_deg(first.normal, second.normal)
+    for turn, order, _ in axes:
+        if order is not None and axis_angle_deg(turn.direction, line / length) < 10:
+            step = 360 / order
+            return bool(abs((turned + step / 2) % step - step / 2) > min(10, step / 4))
+    return False
 
 
 def _axes(

@@ -57,7 +57,7 @@ KEYPOINT_SHARE, CROWDED_SHARE = 0.34, 0.54
 """Of the time, when the keypoints on black, and those in pictures, have to be there."""
 EVALUATION_S = 5.0
 """Seconds kept for scoring the keypoints."""
-RESERVE_S = 60.0
+RESERVE_S = 40.0
 """Seconds kept for scoring the masks and the report, when a slow machine trains for fewer steps."""
 
 

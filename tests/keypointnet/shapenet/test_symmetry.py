@@ -10,6 +10,7 @@ from keypointnet.shapenet.isometries import Mirror, axis_angle_deg
 from keypointnet.shapenet.symmetry import Symmetries, find_symmetries
 from keypointnet.shapenet.symmetry_search import fit, match
 from keypointnet.shapenet.symmetry_surface import joined, sample_surface
+from keypointnet.shapes import make_model
 
 
 def directions(found: Symmetries) -> list[str]:
@@ -61,6 +62,15 @@ def test_a_square_prism_turns_by_quarters() -> None:
     assert main.order == 4
     assert abs(main.direction[1]) > 0.999
     assert [axis.order for axis in found.axes[1:]] == [2, 2, 2, 2]
+
+
+def test_planes_do_not_ask_for_a_turn_that_is_refused() -> None:
+    """A square stool's two rungs are so little of it that its diagonals alone would pass."""
+    found = find_symmetries(make_model("chair", 196).meshes)
+    assert len(found.planes) == 2
+    assert [axis.order for axis in found.axes] == [2]
+    for plane in found.planes:
+        assert np.abs(plane.normal).max() > 0.9999
 
 
 def test_a_cylinder_is_a_solid_of_revolution_told_by_its_axis() -> None:
