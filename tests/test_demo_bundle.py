@@ -114,12 +114,17 @@ def test_boxes_by_hand(run, pictures, tiny, tmp_path, capsys):
         run(pictures[0], "--box", "6,11,38,38", "--category", "sofa")
 
 
-def test_a_video_with_boxes_of_its_frames(run, pictures, tmp_path):
-    video = tmp_path / "walk.avi"
-    writer = cv2.VideoWriter(str(video), cv2.VideoWriter.fourcc(*"MJPG"), 10, (80, 60))
-    for picture in pictures[:2]:
+def write_video(path, pictures):
+    """The pictures, 80x60, as frames. Returns: path."""
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 10, (80, 60))
+    for picture in pictures:
         writer.write(cv2.imread(str(picture)))
     writer.release()
+    return path
+
+
+def test_a_video_with_boxes_of_its_frames(run, pictures, tmp_path):
+    video = write_video(tmp_path / "walk.avi", pictures[:2])
     boxes = tmp_path / "boxes.json"
     row = {"category_id": 62, "bbox": [6, 11, 38, 38], "score": 1.0}
     boxes.write_text(json.dumps([{"image_id": 0, **row}, {"image_id": "1.jpg", **row}]))
@@ -129,12 +134,7 @@ def test_a_video_with_boxes_of_its_frames(run, pictures, tmp_path):
 
 
 def test_ctrl_c_stops_all_videos(run, tool, pictures, tmp_path, monkeypatch, capsys):
-    videos = [tmp_path / name for name in ("one.avi", "two.avi")]
-    for video in videos:
-        writer = cv2.VideoWriter(str(video), cv2.VideoWriter.fourcc(*"MJPG"), 10, (80, 60))
-        for picture in pictures[:3]:
-            writer.write(cv2.imread(str(picture)))
-        writer.release()
+    videos = [write_video(tmp_path / name, pictures[:3]) for name in ("one.avi", "two.avi")]
     boxes = tmp_path / "boxes.json"
     row = {"category_id": 62, "bbox": [6, 11, 38, 38], "score": 1.0}
     boxes.write_text(json.dumps([{"image_id": k, **row} for k in range(3)]))

@@ -66,8 +66,9 @@ def test_again_forgets_what_training_kept(load_tool, tmp_path, monkeypatch):
     assert (folder / "views" / "file").exists()
     assert json.loads(out.read_text()) == {"training": {"share": 1}}
     (folder / MARKER).write_text("")
-    with pytest.raises(SystemExit):
+    with pytest.raises(SystemExit) as ended:
         tool.main([*command, "--again"])
+    assert ended.value.code == 130
     assert json.loads(out.read_text()) == {}  # so that it goes on without --again
     assert tool.main(command) == 0
     assert json.loads(out.read_text()) == {"training": {"share": 3}}

@@ -40,5 +40,5 @@ def test_it_names_what_it_does_not_take() -> None:
             kept.add("a", POINTS)
         with pytest.raises(ValueError, match=r"b: expected points in \[-1, 1\], found 3"):
             kept.add("b", 3 * CORNERS)
-        with pytest.raises(KeyError):
+        with pytest.raises(KeyError, match=r"^'b'$"):
             kept["b"]

@@ -77,8 +77,9 @@ def test_what_was_found_is_printed_though_the_run_is_stopped(
         return load_model(ref)
 
     monkeypatch.setattr(symmetry, "load_model", stopping)
-    with pytest.raises(SystemExit):
+    with pytest.raises(SystemExit) as ended:
         load_tool("shapenet").main(["symmetry", str(tmp_path)])
+    assert ended.value.code == 130
     assert "a: plane " in capsys.readouterr().out
 
 
