@@ -16,7 +16,13 @@ from torch import Tensor, nn
 
 from keypointnet.config import ConfigError, TrainConfig, load_config_text, to_yaml
 from keypointnet.model import KeypointNet
-from keypointnet.tensor_files import CheckpointError, load_weights, read_tensors, write_tensors
+from keypointnet.tensor_files import (
+    CheckpointError,
+    halved,
+    load_weights,
+    read_tensors,
+    write_tensors,
+)
 
 __all__ = [
     "Checkpoint",
@@ -139,13 +145,10 @@ def export_weights(path: str | Path, out: Path, *, half: bool) -> None:
     Args: half: store float16, half the size; they are float32 again when loaded.
     """
     checkpoint = read_checkpoint(path)
-    weights = {
-        name: tensor.half() if half and tensor.is_floating_point() else tensor
-        for name, tensor in checkpoint.weights.items()
-    }
+    weights = checkpoint.weights
     save_checkpoint(
         out,
-        {"model": weights},
+        {"model": halved(weights) if half else weights},
         step=checkpoint.step,
         config=checkpoint.config,
         metrics=checkpoint.metrics,

@@ -73,6 +73,14 @@ def read_tensors(path: Path) -> tuple[dict[str, dict[str, Tensor]], dict[str, st
     return groups, metadata
 
 
+def halved(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Weights in float16, half the size; `load_weights` makes them float32 again."""
+    return {
+        name: tensor.half() if tensor.is_floating_point() else tensor
+        for name, tensor in weights.items()
+    }
+
+
 def load_weights(model: nn.Module, weights: Mapping[str, Tensor], source: Path) -> None:
     """Fills a network, strictly. Raises CheckpointError naming what does not fit."""
     expected = model.state_dict()

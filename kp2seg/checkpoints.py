@@ -14,7 +14,7 @@ from typing import Any
 
 from torch import Tensor
 
-from keypointnet.tensor_files import CheckpointError, read_tensors, write_tensors
+from keypointnet.tensor_files import CheckpointError, halved, read_tensors, write_tensors
 
 FORMAT = "kp2seg-1"
 
@@ -86,3 +86,20 @@ def read_seg_checkpoint(path: str | Path) -> SegCheckpoint:
         )
     except (KeyError, ValueError) as error:
         raise CheckpointError(f"{path}: its metadata are broken ({error!r})") from error
+
+
+def export_seg_weights(path: str | Path, out: Path, *, half: bool) -> None:
+    """Writes the weights to predict with, without the optimiser.
+
+    Args:    half: store float16, half the size; they are float32 again when loaded.
+    Raises:  CheckpointError: of `read_seg_checkpoint` and `save_seg_checkpoint`.
+    """
+    checkpoint = read_seg_checkpoint(path)
+    weights = checkpoint.weights
+    save_seg_checkpoint(
+        out,
+        {"model": halved(weights) if half else weights},
+        step=checkpoint.step,
+        config=checkpoint.config,
+        metrics=checkpoint.metrics,
+    )

@@ -41,7 +41,7 @@ def add_network(parser: argparse.ArgumentParser, *others: str) -> None:
     """
     names = " ".join(["CHECKPOINT", *others])
     parser.add_argument("paths", nargs="+", type=Path, metavar=names, help="or --model without it")
-    known = ", ".join(zoo.MODELS)
+    known = ", ".join(zoo.names("keypoints"))
     parser.add_argument("--model", help=f"weights that come with kp2seg: {known}")
     parser.set_defaults(path_names=others)
 
@@ -55,7 +55,14 @@ def network_of(args: argparse.Namespace) -> list[Path]:
     if len(args.paths) != len(args.path_names) + (args.model is None):
         expected = names if args.model else f"CHECKPOINT {names}, or --model"
         raise ValueError(f"expected {expected}; got {' '.join(map(str, args.paths))}")
-    return [zoo.path(args.model), *args.paths] if args.model else list(args.paths)
+    first = [zoo.path(args.model, "keypoints")] if args.model else []
+    return [*first, *args.paths]
+
+
+def add_masks(parser: argparse.ArgumentParser) -> None:
+    """--model: masks' weights that come with kp2seg, for `zoo.path(args.model, "masks")`."""
+    known = ", ".join(zoo.names("masks"))
+    parser.add_argument("--model", help=f"weights that come with kp2seg: {known}")
 
 
 def check_outputs(outputs: Iterable[Path], inputs: Iterable[Path | None]) -> None:

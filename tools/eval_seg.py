@@ -2,6 +2,7 @@
 """Evaluates a mask model: predicts once into a cache, then scores the cache.
 
     tools/eval_seg.py runs/light/checkpoints/best.safetensors --dataset cocopersons_val
+    tools/eval_seg.py --model people-light --dataset cocopersons_val
     tools/eval_seg.py WEIGHTS --dataset ochuman_val --keypoints detections.json --boundary
     tools/eval_seg.py WEIGHTS --dataset cocopersons_val --out runs/light/evaluation
 
@@ -31,7 +32,9 @@ import torch
 from keypointnet.command_line import Parser, at_least_one, errors_in_one_line
 from keypointnet.files import file_sha256
 from keypointnet.tensor_files import CheckpointError
+from kp2seg import zoo
 from kp2seg.checkpoints import read_seg_checkpoint
+from kp2seg.command_line import add_masks
 from kp2seg.data.catalog import read_dataset, short_name
 from kp2seg.data.coco_json import KeypointData
 from kp2seg.data.object_boxes import read_object_boxes
@@ -58,7 +61,13 @@ from kp2seg.prediction_cache import cached_predictions
 def parse(words: Sequence[str] | None) -> argparse.Namespace:
     parser = Parser("eval_seg", __doc__)
     add = parser.add_argument
-    add("weights", type=Path, help="checkpoint of tools/train_seg.py or tools/convert_weights.py")
+    add(
+        "weights",
+        type=Path,
+        nargs="?",
+        help="checkpoint of tools/train_seg.py or tools/convert_weights.py, or --model without it",
+    )
+    add_masks(parser)
     add("--dataset", default="cocopersons_val", help="a registered data set, or "
         "FILE.json@FOLDER of COCO keypoint JSON and its pictures (cocopersons_val)")  # fmt: skip
     add("--category", help="of a bundle or a detector: the class, where FILE.json has several")
@@ -69,7 +78,8 @@ def parse(words: Sequence[str] | None) -> argparse.Namespace:
     add("--detector-weights", type=Path, help="its file, where the model zoo cannot be reached")
     add("--min-score", type=float, help="of a pose (0.2 of a file's, 0.5 of --detector's) or "
         "of a detected box (0.05)")  # fmt: skip
-    add("--out", type=Path, help="folder for the cache and the JSON (beside the weights)")
+    add("--out", type=Path, help="folder for the cache and the JSON (beside the weights; "
+        "of a --model runs/NAME/evaluation)")  # fmt: skip
     add("--again", action="store_true", help="predict even if there is a cache")
     add("--boundary", action="store_true", help="boundary AP and IoU too")
     add("--strict", action="store_true", help="stop at the first bad annotation or picture")
@@ -79,6 +89,8 @@ def parse(words: Sequence[str] | None) -> argparse.Namespace:
     add("--chunk", type=at_least_one, default=8, help="people through the mask head at once (8)")
     add("--workers", type=int, default=0, help="processes that read pictures (0)")
     args = parser.parse_args(words)
+    if (args.weights is None) == (args.model is None):
+        parser.error("expected WEIGHTS, or --model NAME in their place")
     if args.keypoints and args.detector:
         parser.error("--keypoints and --detector: choose one")
     if args.joints and not args.keypoints:
@@ -99,7 +111,7 @@ def read(args: argparse.Namespace, config: str) -> tuple[KeypointData, BoxTable 
         for flag in ("category", "detections"):
             if getattr(args, flag):
                 raise SegConfigError(
-                    f"--{flag}: {args.weights} takes keypoints; expected a bundle of "
+                    f"--{flag}: {args.model or args.weights} takes keypoints; expected a bundle of "
                     "tools/bundle.py, which finds them in boxes"
                 )
         return read_dataset(args.dataset, strict=args.strict), None
@@ -114,7 +126,9 @@ def read(args: argparse.Namespace, config: str) -> tuple[KeypointData, BoxTable 
     if args.detections is None:
         return data, None
     if not in_boxes:
-        raise SegConfigError(f"--detections: {args.weights} is a detector, which finds its own")
+        raise SegConfigError(
+            f"--detections: {args.model or args.weights} is a detector, which finds its own"
+        )
     objects = read_object_boxes(
         data.files[0],
         data.image_root,
@@ -187,10 +201,18 @@ def ranges(args: argparse.Namespace, data: KeypointData, cache: Cache) -> dict[s
     return scored
 
 
-def run(args: argparse.Namespace) -> None:
+def results_folder(args: argparse.Namespace) -> Path:
+    """Where the cache and the JSON go unless --out says it."""
+    if args.model:
+        return Path("runs") / args.model / "evaluation"
     folder = args.weights.parent
-    out = args.out or (folder.parent if folder.name == "checkpoints" else folder) / "evaluation"
-    checkpoint = read_seg_checkpoint(args.weights)
+    return (folder.parent if folder.name == "checkpoints" else folder) / "evaluation"
+
+
+def run(args: argparse.Namespace) -> None:
+    weights = args.weights or zoo.path(args.model, "masks")
+    out = args.out or results_folder(args)
+    checkpoint = read_seg_checkpoint(weights)
     data, boxes = read(args, checkpoint.config)
     source = boxes or keypoints(args, data, out)
     name = short_name(args.dataset)
@@ -199,7 +221,7 @@ def run(args: argparse.Namespace) -> None:
     file = out / f"{name}.predictions.json"
     try:
         cache = cached_predictions(
-            args.weights,
+            weights,
             args.dataset,
             data,
             file,
@@ -224,7 +246,7 @@ def run(args: argparse.Namespace) -> None:
     elif not has_templates(checkpoint.config):
         kind = "a detector"
     print(markdown_table(name, table_rows(f"ours, {kind}", result, **parts)))
-    about = {"dataset": args.dataset, "keypoints": kind, "weights": str(args.weights)}
+    about = {"dataset": args.dataset, "keypoints": kind, "weights": args.model or str(args.weights)}
     ours = {name: part.as_dict() for name, part in parts.items()}
     write_evaluation(out / f"{name}.json", result, **about, **ours)
 

@@ -1,18 +1,22 @@
 """Trained weights that come with the package: `kp2seg.zoo.get("chair-64")`.
 
-Each file is checked against its SHA-256 before it is read; nothing is downloaded.
+Each file is checked against its SHA-256 before it is read; nothing is downloaded. Here are
+KeypointNets, which find keypoints in a picture of one object, and models that cut out masks.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import torch
+from torch import nn
 
 from keypointnet.checkpoints import CheckpointError, load_model
 from keypointnet.files import file_sha256
-from keypointnet.model import KeypointNet
+
+Kind = Literal["keypoints", "masks"]
 
 
 @dataclass(frozen=True)
@@ -20,7 +24,9 @@ class Entry:
     """One file of weights.
 
     file: beside this module.  sha256: of the file.  config: what trained it, in configs/.
-    data: what it was trained on, with licences.  metrics: held out, as tools/eval_kp.py gives them.
+    data: what it was trained on, with licences.  metrics: held out, as tools/eval_kp.py or, of
+    masks, tools/eval_seg.py gives them.
+    kind: "keypoints", a `keypointnet.model.KeypointNet`, or "masks", a model of `kp2seg.modeling`.
     """
 
     file: str
@@ -28,6 +34,7 @@ class Entry:
     config: str
     data: str
     metrics: dict[str, float]
+    kind: Kind = "keypoints"
 
 
 MODELS: dict[str, Entry] = {
@@ -43,16 +50,24 @@ MODELS: dict[str, Entry] = {
 """Name → entry."""
 
 
-def path(name: str) -> Path:
+def names(kind: Kind) -> list[str]:
+    """The models of a kind."""
+    return [name for name, entry in MODELS.items() if entry.kind == kind]
+
+
+def path(name: str, kind: Kind | None = None) -> Path:
     """The file of a model, after its SHA-256 has been checked.
 
+    Args:   kind: that it has to be of.
     Raises: ValueError: no such model (the names are listed).
             CheckpointError: the file is missing, or is not the one that was published.
     """
-    if name not in MODELS:
-        raise ValueError(f"zoo: no model {name!r}; there are {', '.join(sorted(MODELS))}")
+    known = sorted(MODELS if kind is None else names(kind))
+    if name not in known:
+        what = "model" if kind is None else f"model for {kind}"
+        raise ValueError(f"zoo: no {what} {name!r}; there are {', '.join(known)}")
     entry = MODELS[name]
-    file = Path(__file__).with_name(entry.file)
+    file = Path(__file__).parent / entry.file
     if not file.exists():
         raise CheckpointError(f"{file}: is missing from this installation; install it again")
     digest = file_sha256(file)
@@ -64,9 +79,16 @@ def path(name: str) -> Path:
     return file
 
 
-def get(name: str, device: str | torch.device = "cpu") -> KeypointNet:
-    """A trained network, ready to predict. Raises: as `path`."""
-    return load_model(path(name), device)
+def get(name: str, device: str | torch.device = "cpu") -> nn.Module:
+    """A trained network, ready to predict: see `Entry.kind` for what it is. Raises: as `path`."""
+    file = path(name)
+    if MODELS[name].kind == "keypoints":
+        return load_model(file, device)
+    # The configurations of masks' models name templates of this module.
+    from kp2seg.build import trained_model
+    from kp2seg.checkpoints import read_seg_checkpoint
+
+    return trained_model(read_seg_checkpoint(file), device)
 
 
 TEMPLATES = {"person": "person_templates.json"}

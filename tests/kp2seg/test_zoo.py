@@ -14,8 +14,8 @@ from kp2seg import zoo
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.mark.parametrize("name", sorted(zoo.MODELS))
-def test_every_model_loads_and_predicts(name: str) -> None:
+@pytest.mark.parametrize("name", zoo.names("keypoints"))
+def test_every_keypointnet_loads_and_predicts(name: str) -> None:
     entry = zoo.MODELS[name]
     model = zoo.get(name)
     with torch.inference_mode():
