@@ -15,8 +15,8 @@ The first looks for keypoints in the true boxes; the second in a detector's, and
 is multiplied by its box's.
 
 Both score modes are printed below the published rows. A cache that was made from other weights,
-annotations, keypoints, settings or code is refused; --again predicts anew. On OCHuman the moderate
-and hard ranges are scored from the same predictions.
+annotations, keypoints, settings or code is refused; --again predicts anew. On OCHuman and made-up
+crowds the moderate and hard ranges of MaxIoU are scored from the same predictions.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ from kp2seg.data.object_boxes import read_object_boxes
 from kp2seg.data.problems import DataError
 from kp2seg.evaluation.cache import Cache, StaleCacheError
 from kp2seg.evaluation.evaluate import Evaluation, evaluate
-from kp2seg.evaluation.subsets import restrict, with_pictures_of
+from kp2seg.evaluation.subsets import evaluate_ranges, restrict, with_pictures_of
 from kp2seg.evaluation.tables import markdown_table, table_rows, write_evaluation
 from kp2seg.keypoint_sources.boxes import BoxTable
 from kp2seg.keypoint_sources.keypoint_rcnn import (
@@ -183,8 +183,8 @@ def chosen(choice: Choice, min_score: float | None) -> Choice:
 
 
 def ranges(args: argparse.Namespace, data: KeypointData, cache: Cache) -> dict[str, Evaluation]:
-    """OCHuman's moderate and hard people, where their files exist."""
-    scored = {}
+    """Moderate and hard people: OCHuman's, where their files exist, and those of made-up crowds."""
+    scored = evaluate_ranges(data.coco, cache.predictions)
     if args.dataset in ("ochuman_val", "ochuman_test"):
         for name in ("moderate", "hard"):
             try:

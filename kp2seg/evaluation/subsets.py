@@ -1,7 +1,8 @@
-"""Predictions for the whole of OCHuman, scored on its moderate and hard ranges.
+"""Predictions for a whole data set, scored on its moderate and hard ranges of MaxIoU.
 
-The official files number pictures and people anew in each range, so that predictions have to be
-matched by what they are: a picture by its file name, a person by box and keypoints.
+Made-up crowds have MaxIoU in their annotations. OCHuman's ranges are files of their own, which
+number pictures and people anew, so that predictions have to be matched by what they are: a picture
+by its file name, a person by box and keypoints.
 """
 
 from __future__ import annotations
@@ -10,7 +11,28 @@ from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from kp2seg.data.syncrowd import IOU_RANGES, belongs
 from kp2seg.evaluation.cache import Prediction
+from kp2seg.evaluation.evaluate import Evaluation, evaluate
+
+
+def evaluate_ranges(
+    coco: Mapping[str, Any], predictions: Sequence[Prediction]
+) -> dict[str, Evaluation]:
+    """Scores on "moderate" and "hard" objects, as far as there are any with a "max_iou" such.
+
+    As in OCHuman, the others are not there: a detector's masks of them count as false.
+    """
+    scored = {}
+    for suffix, iou_range in IOU_RANGES.items():
+        rows = [row for row in coco["annotations"] if belongs(row, iou_range)]
+        if not suffix or not rows:
+            continue
+        pictures = {row["image_id"] for row in rows}
+        images = [image for image in coco["images"] if image["id"] in pictures]
+        part = {**coco, "images": images, "annotations": rows}
+        scored[suffix.removeprefix("_")] = evaluate(part, restrict(predictions, coco, part))
+    return scored
 
 
 def restrict(

@@ -5,8 +5,8 @@ from __future__ import annotations
 import statistics
 import tempfile
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from kp2seg.checkpoints import read_seg_checkpoint
 from kp2seg.data.catalog import read_dataset
 from kp2seg.evaluation.cache import Cache
 from kp2seg.evaluation.evaluate import Evaluation, evaluate
+from kp2seg.evaluation.subsets import evaluate_ranges
 from kp2seg.lazy_config import load_seg_config
 from kp2seg.loop.points import PointSet
 from kp2seg.prediction_cache import cached_predictions
@@ -34,6 +35,7 @@ class MaskResult:
     Attributes:
         points: the set.  checkpoint: of the model.
         evaluation: of its masks.  predictions: the masks.
+        ranges: on moderate and hard objects, see `evaluate_ranges`.
         seconds: of the training, in all its runs.
     """
 
@@ -42,6 +44,7 @@ class MaskResult:
     evaluation: Evaluation
     predictions: Cache
     seconds: float
+    ranges: Mapping[str, Evaluation] = field(default_factory=dict)
 
 
 def mask_config(
@@ -87,7 +90,9 @@ def masks_of(
     cache = cached_predictions(
         last, points.test, data, file, device=device, amp=amp, renew=True, progress=True
     )
-    return MaskResult(points, last, evaluate(data.coco, cache.predictions), cache, seconds)
+    scores = evaluate(data.coco, cache.predictions)
+    ranges = evaluate_ranges(data.coco, cache.predictions)
+    return MaskResult(points, last, scores, cache, seconds, ranges)
 
 
 def seconds_per_step(config: DictConfig) -> float:

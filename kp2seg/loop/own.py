@@ -218,8 +218,18 @@ def point_quality(study: LoopStudy, file: Path, device: torch.device) -> PointQu
 
 def format_loop_study(result: LoopStudyResult) -> str:
     """A line for each kind of keypoints, mean ± spread over the seeds, and the points' quality."""
-    lines = [["masks from", "AP", "AP50", "AP, constant score", "mean IoU", "training, s"]]
-    keys = ("AP_quality", "AP50_quality", "AP_constant", "mean_iou")
+    heads = {
+        "AP": "AP_quality",
+        "AP50": "AP50_quality",
+        "AP, constant score": "AP_constant",
+        "moderate": "AP_quality_moderate",
+        "hard": "AP_quality_hard",
+        "mean IoU": "mean_iou",
+    }
+    there = set().union(*(row for rows in result.rows.values() for row in rows.values()))
+    heads = {head: key for head, key in heads.items() if key in there}
+    keys = list(heads.values())
+    lines = [["masks from", *heads, "training, s"]]
     for name in next(iter(result.rows.values())):
         per_seed = [rows[name] for rows in result.rows.values()]
         cells = [spread([row[key] for row in per_seed if key in row], ".3f") for key in keys]

@@ -97,6 +97,8 @@ def figures(results: Mapping[str, MaskResult]) -> dict[str, dict[str, float]]:
         scores = result.evaluation.scores
         rows[name] = {f"AP_{mode}": scores[mode].AP for mode in scores}
         rows[name] |= {f"AP50_{mode}": scores[mode].AP50 for mode in scores}
+        for part, evaluation in result.ranges.items():
+            rows[name] |= {f"AP_{mode}_{part}": s.AP for mode, s in evaluation.scores.items()}
         rows[name]["seconds"] = result.seconds
         if not math.isnan(result.evaluation.iou.mean):  # a detector's masks are of no one's own
             rows[name]["mean_iou"] = result.evaluation.iou.mean

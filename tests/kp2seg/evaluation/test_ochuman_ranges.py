@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from kp2seg.data.ochuman_json import ochuman_to_coco
 from kp2seg.data.problems import Report
 from kp2seg.evaluation.cache import Prediction
 from kp2seg.evaluation.evaluate import evaluate
-from kp2seg.evaluation.subsets import restrict, with_pictures_of
+from kp2seg.evaluation.subsets import evaluate_ranges, restrict, with_pictures_of
 from kp2seg.keypoint_sources.layouts import LAYOUTS
 
 H, W = 90, 120
@@ -82,3 +83,39 @@ def test_pictures_that_the_whole_left_out_are_left_out_of_its_ranges() -> None:
     assert len(rest["annotations"]) == 2
     assert restrict([], less, rest) == []
     assert with_pictures_of(some, whole) == some
+
+
+def test_objects_that_know_their_max_iou() -> None:
+    """Of made-up crowds no files of the ranges are needed; the second person, moderate, is missed.
+
+    A mask for nobody in particular counts in each range whose pictures it is in.
+    """
+    values = [0.6, 0.6, 0.8, None, 0.9]
+    rows = [
+        {**row, "id": 10 + k, "max_iou": value}
+        for k, (row, value) in enumerate(zip(part("")["annotations"], values, strict=False))
+    ]
+    whole = {**part(""), "annotations": rows}
+    predictions = [
+        Prediction(row["image_id"], 1, row["segmentation"], None, row["id"]) for row in rows
+    ]
+    predictions[1] = Prediction(rows[1]["image_id"], 1, encode(np.eye(H, W)), None, 11)
+    found = evaluate_ranges(whole, predictions)
+    assert pytest.approx(1 / 2) == found["moderate"].scores["constant"].AR
+    assert pytest.approx(1) == found["hard"].scores["constant"].AR
+    stray = Prediction(rows[2]["image_id"], 1, encode(np.eye(H, W)), 2.0, None)
+    sure = [*(replace(row, quality=1.0) for row in predictions), stray]
+    with_stray = evaluate_ranges(whole, sure)
+    assert with_stray["hard"].scores["quality"].AP < 1
+    assert (
+        with_stray["moderate"].scores["quality"]
+        == (evaluate_ranges(whole, sure[:-1])["moderate"].scores["quality"])
+    )
+
+
+def test_no_max_iou_no_ranges() -> None:
+    rows = [{k: v for k, v in row.items() if k != "max_iou"} for row in part("")["annotations"]]
+    predictions = [
+        Prediction(row["image_id"], 1, row["segmentation"], None, row["id"]) for row in rows
+    ]
+    assert evaluate_ranges({**part(""), "annotations": rows}, predictions) == {}
