@@ -108,7 +108,7 @@ def clocked(model: DiscoveringPose2Seg) -> Iterator[Clock]:
         (segmenter.aligner, "look", "regions"),
         (segmenter.aligner, "features", "regions"),
         (segmenter.aligner.backbone, "forward", "backbone"),
-        (segmenter, "guide", "backbone"),
+        (segmenter, "skeleton_of", "backbone"),
         (segmenter, "predict", "mask head"),
         (segmenter, "_instances", "masks back"),
     ]

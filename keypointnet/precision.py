@@ -13,8 +13,8 @@ def resolve_autocast(amp: str, device: torch.device, config: ModelConfig) -> tor
     """The autocast context of a run, or None for float32.
 
     On CPUs, oneDNN's bf16 weight gradient of a dilated 3x3 convolution is NaN, or crashes, where
-    the number of channels is no multiple of 16: bf16 is kept off such networks. The depthwise
-    convolutions of the pyramid are slower in bf16 there: "auto" leaves them in float32.
+    the number of channels is no multiple of 16: bf16 is kept off such networks. The pyramid's
+    depthwise ones stay in float32 by themselves, see depthwise.py.
 
     Args:   amp: "bf16", "off" or "auto" (bf16 where the processor multiplies it natively).
     Raises: ConfigError: another value, or "bf16" where its gradients would be NaN.
@@ -35,8 +35,7 @@ def resolve_autocast(amp: str, device: torch.device, config: ModelConfig) -> tor
             f"{key}: run.amp 'bf16' on a CPU needs a multiple of 16, got {n}: otherwise the "
             "gradients of dilated convolutions are NaN; change it, or set run.amp to off or auto"
         )
-    slow = device.type == "cpu" and config.trunk == "pyramid"
-    pays = not broken and not slow and _has_native_bf16(device)
+    pays = not broken and _has_native_bf16(device)
     wanted = amp == "bf16" or (amp == "auto" and pays)
     return torch.autocast(device.type, torch.bfloat16) if wanted else None
 

@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from keypointnet.config import PYRAMID_STRIDES
+from keypointnet.depthwise import train_depthwise_in_float32
 from keypointnet.imagenet import LITE0, LITE0_MEAN, LITE0_STD, load_lite0
 
 
@@ -54,6 +55,7 @@ class PyramidTrunk(nn.Module):
         )
         if pretrained:
             load_lite0(self.network)
+        train_depthwise_in_float32(self.network)
         info: Any = self.network.feature_info
         self.lateral = nn.ModuleList(nn.Conv2d(width, channels, 1) for width in info.channels())
         self.output = nn.Sequential(

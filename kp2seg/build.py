@@ -13,6 +13,7 @@ from detectron2.utils import comm
 from omegaconf import DictConfig
 from torch import nn
 
+from keypointnet.depthwise import train_depthwise_in_float32
 from keypointnet.tensor_files import load_weights
 from kp2seg.checkpoints import SegCheckpoint, read_seg_checkpoint
 from kp2seg.data.catalog import dataset_dicts, read_dataset, short_name
@@ -91,6 +92,7 @@ def build_model(config: DictConfig) -> nn.Module:
     _count_channels(config.model)
     torch.manual_seed(config.train.seed)
     model: nn.Module = make(config.model, "model")
+    train_depthwise_in_float32(model)
     model.to(device)
     if config.train.channels_last:
         model.to(memory_format=torch.channels_last)

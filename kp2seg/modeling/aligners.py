@@ -326,11 +326,9 @@ class ImageAligner(Aligner):
     def region_features(self, pictures: Tensor, guide: Tensor | None = None) -> Tensor:
         """Regions (P, 3, region_size, region_size) of 0 to 255 → (P, C, grid, grid).
 
-        Args:    guide: (P, guide_channels, region_size, region_size).
+        Args:    guide: (P, guide_channels, grid, grid).
         """
-        image = self.normalise(pictures)
-        if guide is not None:
-            image = torch.cat([image, guide.to(image)], dim=1)
-        image = image.contiguous(memory_format=torch.channels_last)
-        features: Tensor = self.backbone(image)[self.in_feature]
+        image = self.normalise(pictures).contiguous(memory_format=torch.channels_last)
+        seen = (image,) if guide is None else (image, guide)
+        features: Tensor = self.backbone(*seen)[self.in_feature]
         return features

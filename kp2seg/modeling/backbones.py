@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import timm
+import torch
 import torch.nn.functional as F
 from detectron2.config import CfgNode
 from detectron2.layers import ShapeSpec
@@ -21,6 +22,10 @@ from torch import Tensor, nn
 
 from keypointnet.imagenet import LITE0, load_lite0
 
+GUIDE_WIDTH = 8
+"""Channels that a picture's skeleton is mixed to: the first layer sees them at full size, where all
+55 of a person would cost a quarter of a training step."""
+
 
 class TimmBottomUp(Backbone):
     """The feature maps of a timm network, from stride 4 on, named "res2", "res3", ….
@@ -30,8 +35,9 @@ class TimmBottomUp(Backbone):
              them with `load_state_dict`.
              img_size: px, the side of the pictures or regions, for networks that are made for one
              size (Swin, MaxViT); None for those that take any.
-             guide_channels: that follow red, green and blue: skeleton channels. Their weights in
-             the first layer start at 0 where those of the colours are pretrained.
+             guide_channels: S skeleton channels to look at beside the picture. A 1x1 convolution
+             mixes them to GUIDE_WIDTH, which follow red, green and blue; their weights in the first
+             layer start at 0 where those of the colours are pretrained.
     Raises:  ValueError: no such network; no map of stride 4; pretrained for another one; img_size
              for one that has no such choice.
     """
@@ -57,7 +63,11 @@ class TimmBottomUp(Backbone):
         size: dict[str, Any] = {} if img_size is None else {"img_size": img_size}
         try:
             self.network = timm.create_model(
-                name, pretrained=False, features_only=True, in_chans=3 + guide_channels, **size
+                name,
+                pretrained=False,
+                features_only=True,
+                in_chans=3 + (GUIDE_WIDTH if guide_channels else 0),
+                **size,
             )
         except TypeError as error:
             if img_size is None or "img_size" not in str(error):
@@ -75,17 +85,23 @@ class TimmBottomUp(Backbone):
         ]
         if not self._levels or self._levels[0][3] != 4:
             raise ValueError(f"TimmBottomUp: {name!r} has no feature map of stride 4")
+        if guide_channels:
+            self.guide = nn.Conv2d(guide_channels, GUIDE_WIDTH, 1, bias=False)
         if pretrained:
             load_lite0(self.network)
         # Some transformers' maps have their channels last.
         self._nhwc = getattr(self.network, "output_fmt", Format.NCHW) == Format.NHWC
         self._out_features = [level for _, level, _, _ in self._levels]
 
-    def forward(self, image: Tensor) -> dict[str, Tensor]:
+    def forward(self, image: Tensor, guide: Tensor | None = None) -> dict[str, Tensor]:
         """(B, 3, H, W), normalised → level → (B, C, ceil(H / stride), ceil(W / stride)).
 
-        With guide_channels: (B, 3 + guide_channels, H, W).
+        Args:    guide: (B, guide_channels, h, w) of any size, where there are such channels.
         """
+        if guide is not None:
+            mixed = self.guide(guide.contiguous(memory_format=torch.channels_last))
+            mixed = F.interpolate(mixed, image.shape[-2:], mode="bilinear", align_corners=False)
+            image = torch.cat([image, mixed.to(image.dtype)], dim=1)
         maps = self.network(image)
         if self._nhwc:
             maps = [each.permute(0, 3, 1, 2) for each in maps]
@@ -143,9 +159,12 @@ class FeaturePyramid(Backbone):
                 assert module.bias is not None
                 nn.init.zeros_(module.bias)
 
-    def forward(self, image: Tensor) -> dict[str, Tensor]:
-        """(B, 3, H, W), normalised → level → (B, channels, h, w)."""
-        maps = self.bottom_up(image)
+    def forward(self, image: Tensor, guide: Tensor | None = None) -> dict[str, Tensor]:
+        """(B, 3, H, W), normalised → level → (B, channels, h, w).
+
+        Args:    guide: for a bottom_up with guide_channels, see `TimmBottomUp`.
+        """
+        maps = self.bottom_up(image) if guide is None else self.bottom_up(image, guide)
         top: Tensor | None = None
         results: dict[str, Tensor] = {}
         for level in reversed(self._levels):

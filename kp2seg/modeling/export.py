@@ -95,8 +95,9 @@ class _FromRegions(nn.Module):
 
     def forward(self, regions: Tensor, keypoints: Tensor, visibility: Tensor) -> tuple[Tensor, ...]:
         kpts_grid = keypoints.double() / self.aligner.stride
-        aligned = self.aligner.region_features(regions, self.model.guide(kpts_grid, visibility))
-        prediction = self.model.predict(aligned, kpts_grid, visibility)
+        maps = self.model.skeleton_of(kpts_grid, visibility)
+        aligned = self.aligner.region_features(regions, maps if self.model.guided else None)
+        prediction = self.model.predict(aligned, maps)
         probabilities = prediction.logit.float().sigmoid()
         if self.model.quality_head is None:
             return (probabilities,)

@@ -66,7 +66,7 @@ class Pose2Seg(nn.Module):
              the others have 1. A large one makes regions as large as the boxes.
              quality_head: predicts masks' IoU; None for none.
              skeleton: give the head skeleton channels; a backbone with guide_channels gets them
-             too, at the regions' size.  skeleton_sigma: px of the grid.
+             in any case.  skeleton_sigma: px of the grid.
              max_people: of a training step, drawn at random; 0 is all.  people_chunk: how many
              people go through the head at once at inference.
              dice: weight of the dice loss; 0 as published.
@@ -209,41 +209,41 @@ class Pose2Seg(nn.Module):
 
     def masks_of(self, seen: Any, people: People, regions: Regions) -> RegionMasks:
         """Masks of people in their regions. Args: seen: of the aligner's `look`."""
-        guide = self.guide(regions.kpts_grid, people.visibility)
-        aligned = self.aligner.features(seen, people, regions, guide)
-        prediction = self.predict(aligned, regions.kpts_grid, people.visibility)
+        maps = self.skeleton_of(regions.kpts_grid, people.visibility)
+        aligned = self.aligner.features(seen, people, regions, maps if self.guided else None)
+        prediction = self.predict(aligned, maps)
         quality = None if self.quality_head is None else self.quality_head(prediction)
         scale = prediction.logit.shape[-1] / self.aligner.grid_size
         A_img2grid = self.aligner.in_centres(regions.A_img2grid)
         A_img2mask = A_img2grid * A_img2grid.new_tensor([[scale], [scale], [1.0]])
         return RegionMasks(prediction.logit, quality, A_img2mask)
 
-    def guide(self, kpts_grid: Tensor, visibility: Tensor) -> Tensor | None:
-        """(P, S, R, R) skeleton channels of the regions, for a backbone that takes them."""
-        if not self.guided:
+    def skeleton_of(self, kpts_grid: Tensor, visibility: Tensor) -> Tensor | None:
+        """(P, S, s, s) skeleton channels in the features' grid; None for a model that needs none.
+
+        Args:    kpts_grid: (P, K, 2) px of the grid.  visibility: (P, K).
+        """
+        if not (self.skeleton or self.guided):
             return None
-        stride, side = self.aligner.stride, self.aligner.grid_size * self.aligner.stride
+        side = self.aligner.grid_size
+        shape = (kpts_grid.shape[0], skeleton_channels(self.templates), side, side)
         return skeleton_maps(
-            kpts_grid * stride,
+            kpts_grid,
             visibility,
             self.connections,
             (side, side),
-            sigma_px=self.skeleton_sigma * stride,
-            half_width_px=float(stride),
+            sigma_px=self.skeleton_sigma,
             convention=self.aligner.convention,
+            out=kpts_grid.new_empty(shape, dtype=torch.float32),
         )
 
-    def predict(self, aligned: Tensor, kpts_grid: Tensor, visibility: Tensor) -> MaskPrediction:
-        """Aligned features (P, C, s, s) and the keypoints in their grid → the head's answer."""
+    def predict(self, aligned: Tensor, maps: Tensor | None) -> MaskPrediction:
+        """Aligned features (P, C, s, s) and skeleton channels → the head's answer.
+
+        Args:    maps: of `skeleton_of`.
+        """
         if self.skeleton:
-            maps = skeleton_maps(
-                kpts_grid,
-                visibility,
-                self.connections,
-                (aligned.shape[-2], aligned.shape[-1]),
-                sigma_px=self.skeleton_sigma,
-                convention=self.aligner.convention,
-            )
+            assert maps is not None
             aligned = torch.cat([aligned, maps.to(aligned.dtype)], dim=1)
         aligned = aligned.contiguous(memory_format=torch.channels_last)
         prediction: MaskPrediction = self.mask_head(aligned)

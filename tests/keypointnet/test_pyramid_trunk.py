@@ -51,10 +51,13 @@ def test_a_stored_network_needs_no_imagenet_weights(tmp_path, monkeypatch):
     torch.testing.assert_close(found.prob.sum((2, 3)), torch.ones(2, 3))
 
 
-def test_bf16_is_for_those_who_ask_on_a_cpu():
-    device, model = torch.device("cpu"), load_config(None, PYRAMID).model
-    assert resolve_autocast("auto", device, model) is None
-    assert resolve_autocast("bf16", device, model) is not None
+def test_bf16_spares_the_depthwise_layers():
+    config = load_config(None, PYRAMID)
+    assert resolve_autocast("bf16", torch.device("cpu"), config.model) is not None
+    layers = [one for one in build_model(config).modules() if isinstance(one, torch.nn.Conv2d)]
+    depthwise = [one for one in layers if one.groups > 1]
+    assert len(depthwise) == 16
+    assert all(type(one).__name__.endswith("InFloat32") for one in depthwise)
 
 
 def test_settings_that_make_no_sense():

@@ -5,7 +5,7 @@ import torch
 
 from kp2seg.affine import transform_points
 from kp2seg.modeling.aligners import FeatureAligner, ImageAligner
-from kp2seg.modeling.backbones import TimmBottomUp, build_light_backbone
+from kp2seg.modeling.backbones import GUIDE_WIDTH, TimmBottomUp, build_light_backbone
 from kp2seg.modeling.export import export_pose2seg
 from kp2seg.modeling.mask_head import LightMaskHead
 from kp2seg.modeling.meta_arch import Pose2Seg
@@ -33,23 +33,22 @@ def test_pretrained_colours_and_nothing_else_at_first():
     with torch.no_grad():
         plain, guided = TimmBottomUp().eval(), TimmBottomUp(guide_channels=5).eval()
         image = torch.randn(2, 3, 64, 64)
-        extra = torch.randn(2, 5, 64, 64)
-        seen = guided(torch.cat([image, extra], dim=1))
+        extra = torch.randn(2, 5, 16, 16)
+        seen = guided(image, extra)
         for level, features in plain(image).items():
             torch.testing.assert_close(seen[level], features, rtol=1e-4, atol=1e-4)
-    assert guided.network.conv_stem.weight.shape[1] == 8
+    assert guided.network.conv_stem.weight.shape[1] == 3 + GUIDE_WIDTH
 
 
 def test_the_guide_lies_where_the_points_are(guided, picture, templates):
     people = gather_people([picture(CENTRES)], 4, guided.device)
     regions = guided.eval().aligner.match(people, guided.template_points)
-    guide = guided.guide(regions.kpts_grid, people.visibility)
-    assert guide.shape == (2, skeleton_channels(templates), 64, 64)
-    A_img2region = regions.A_img2grid * torch.tensor([[4.0], [4.0], [1.0]], dtype=torch.float64)
-    expected = transform_points(A_img2region, people.kpts_img.double())
+    guide = guided.skeleton_of(regions.kpts_grid, people.visibility)
+    assert guide.shape == (2, skeleton_channels(templates), 16, 16)
+    expected = transform_points(regions.A_img2grid, people.kpts_img.double())
     for person in range(2):
         for point in range(4):
-            y, x = divmod(int(guide[person, point].argmax()), 64)
+            y, x = divmod(int(guide[person, point].argmax()), 16)
             assert abs(x + 0.5 - expected[person, point, 0]) <= 0.5
             assert abs(y + 0.5 - expected[person, point, 1]) <= 0.5
 
@@ -58,8 +57,9 @@ def test_masks_depend_on_it_and_it_is_trained(guided, picture):
     one = picture(CENTRES)
     losses = guided.train()([one])
     losses["loss_mask"].backward()
-    gradient = guided.aligner.backbone.bottom_up.network.conv_stem.weight.grad
-    assert gradient[:, 3:].abs().sum() > 0
+    bottom_up = guided.aligner.backbone.bottom_up
+    assert bottom_up.network.conv_stem.weight.grad[:, 3:].abs().sum() > 0
+    assert bottom_up.guide.weight.grad.abs().sum() > 0
 
     guided.eval()
     people = gather_people([one], 4, guided.device)
@@ -68,10 +68,9 @@ def test_masks_depend_on_it_and_it_is_trained(guided, picture):
     with torch.no_grad():
         shown = guided.masks_of(seen, people, regions).logit
         hidden = torch.zeros_like(people.visibility)
-        guide = guided.guide(regions.kpts_grid, hidden)
-        unseen = guided.predict(
-            guided.aligner.features(seen, people, regions, guide), regions.kpts_grid, hidden
-        ).logit
+        maps = guided.skeleton_of(regions.kpts_grid, hidden)
+        aligned = guided.aligner.features(seen, people, regions, maps)
+        unseen = guided.predict(aligned, maps).logit
     assert (shown - unseen).abs().max() > 1e-3
 
 
@@ -80,6 +79,9 @@ def test_an_exported_program_is_guided_too(guided, picture):
     one = picture(CENTRES)
     people = gather_people([one], 4, guided.device)
     regions = guided.aligner.match(people, guided.template_points)
+    # In float32, as the program takes them: a pixel at a limb's very edge may be on it or not.
+    points = (regions.kpts_grid * 4).float()
+    regions = regions._replace(kpts_grid=points.double() / 4)
     with torch.no_grad():
         expected = guided.masks_of(guided.aligner.look([one["image"]]), people, regions)
         seen = []
@@ -90,7 +92,6 @@ def test_an_exported_program_is_guided_too(guided, picture):
         guided.masks_of(guided.aligner.look([one["image"]]), people, regions)
         del guided.aligner.region_features
         program = export_pose2seg(guided, 2).module()
-        points = (regions.kpts_grid * 4).float()
         (probability,) = program(seen[0], points, people.visibility)
     torch.testing.assert_close(probability, expected.logit.sigmoid(), rtol=1e-4, atol=1e-5)
 
