@@ -14,7 +14,8 @@ import pytest
 import trimesh
 
 from keypointnet.people.atlas import rasterised
-from keypointnet.people.bodies import BODIES, PERSON_POINTS, draw_phenotypes, library_file
+from keypointnet.people.bodies import BODIES, draw_phenotypes, library_file
+from keypointnet.shapes.person_points import PERSON_POINTS
 
 # Bone: its parent, where it begins and ends, metres, of the left side (-x), and how thick it is.
 TRUNK = {

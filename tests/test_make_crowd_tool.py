@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from keypointnet.people.bodies import PERSON_POINTS
+from keypointnet.shapes.person_points import PERSON_POINTS
 from keypointnet.views.scene_files import BLOCK
 from kp2seg.data.catalog import read_dataset, register_datasets
 from kp2seg.data.masks import decode

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from keypointnet.people.bodies import PARTS, PERSON_POINTS, BodyLibrary
+from keypointnet.people.bodies import PARTS, BodyLibrary
+from keypointnet.shapes.person_points import PERSON_POINTS
 
 FIELDS = ("x", "y", "z", "arm", "leg", "arms", "hands", "legs", "feet", "neck", "head")
 

@@ -22,45 +22,12 @@ import numpy as np
 from scipy.sparse import csr_array
 
 from keypointnet.people.atlas import rasterised
-from keypointnet.shapes.object_points import PointSet
+from keypointnet.shapes.person_points import PERSON_POINTS
 
 BODIES = 256
 """In the library."""
 
 LIBRARY_VERSION = 1
-
-PERSON_POINTS = PointSet(
-    names=(
-        *("nose", "left_eye", "right_eye", "left_ear", "right_ear"),
-        *(
-            f"{side}_{joint}"
-            for joint in ("shoulder", "elbow", "wrist", "hip", "knee", "ankle")
-            for side in ("left", "right")
-        ),
-    ),
-    connections=(
-        ("left_ankle", "left_knee"),
-        ("left_knee", "left_hip"),
-        ("right_ankle", "right_knee"),
-        ("right_knee", "right_hip"),
-        ("left_hip", "right_hip"),
-        ("left_shoulder", "left_hip"),
-        ("right_shoulder", "right_hip"),
-        ("left_shoulder", "right_shoulder"),
-        ("left_shoulder", "left_elbow"),
-        ("right_shoulder", "right_elbow"),
-        ("left_elbow", "left_wrist"),
-        ("right_elbow", "right_wrist"),
-        ("left_eye", "right_eye"),
-        ("nose", "left_eye"),
-        ("nose", "right_eye"),
-        ("left_eye", "left_ear"),
-        ("right_eye", "right_ear"),
-        ("left_ear", "left_shoulder"),
-        ("right_ear", "right_shoulder"),
-    ),
-)
-"""COCO's 17 joints and their connections, in its order."""
 
 PARTS = ("body", "eye_front.L", "eye_front.R", "mouth_cavity", "tongue")
 """What the faces of the surface belong to, where paint must know it."""

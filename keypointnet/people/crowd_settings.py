@@ -7,8 +7,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from keypointnet.people.bodies import BODIES, LIBRARY_VERSION, PERSON_POINTS
+from keypointnet.people.bodies import BODIES, LIBRARY_VERSION
 from keypointnet.people.crowd_layout import CrowdRange
+from keypointnet.shapes.person_points import PERSON_POINTS
 from keypointnet.views.scene_files import FORMAT_VERSION, keep_folder, listed
 from keypointnet.views.scenes import BLOCK
 

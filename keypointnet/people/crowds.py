@@ -17,8 +17,6 @@ from typing import Any
 import cv2
 import numpy as np
 
-from keypointnet.people.anatomy import study
-from keypointnet.people.bodies import open_library
 from keypointnet.people.contact import Surface, penetration
 from keypointnet.people.crowd_layout import (
     TOUCH_M,
@@ -34,7 +32,8 @@ from keypointnet.people.crowd_layout import (
 from keypointnet.people.crowd_settings import POOL, THINGS, CrowdSettings
 from keypointnet.people.furniture import KINDS, Thing, make_seat, make_thing
 from keypointnet.people.persons import Person, make_person
-from keypointnet.people.poses import POSES
+from keypointnet.people.poses import draw_kinds
+from keypointnet.people.studied import studied_library
 from keypointnet.views.backdrops import Backdrops
 from keypointnet.views.backgrounds import darkened
 from keypointnet.views.generate import model_rng
@@ -53,9 +52,6 @@ TRIES = 8
 
 _WIDE = 6  # the first of a hard picture is the widest of so many
 _FEWER = 2  # people, each time that a try fails at a level other than easy
-
-_MIXTURE = {"standing": 0.27, "walking": 0.13, "sitting": 0.13, "sitting low": 0.06, "lying": 0.06,
-            "reaching": 0.09, "hugging": 0.1, "dancing": 0.08, "sport": 0.08}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -87,13 +83,12 @@ class CrowdMaker:
                  no library.  RenderingError: no graphics system.
         """
         self._settings = settings
-        self._library = open_library()
+        self._library, self._anatomy = studied_library()
         if settings.bodies[1] > len(self._library):
             raise ValueError(
                 f"CrowdMaker: bodies must end at {len(self._library)} at most, as many there are; "
                 f"got {settings.bodies}"
             )
-        self._anatomy = study(self._library)
         self._renderer = SceneRenderer(*settings.size, supersample=settings.supersample)
         self._block: tuple[int, _Block] | None = None
         self.unreadable: dict[str, str] = {}
@@ -225,14 +220,13 @@ class CrowdMaker:
         def uploaded(thing: Any) -> tuple[Any, UploadedModel]:
             return thing, uploads.enter_context(self._renderer.upload(thing.model))
 
-        kinds = rng.choice(list(_MIXTURE), POOL, p=list(_MIXTURE.values()))
-        assert set(_MIXTURE) == set(POSES)
+        kinds = draw_kinds(POOL, rng)
         people: list[tuple[Person, UploadedModel]] = []
         seats: dict[str, tuple[Thing, UploadedModel]] = {}
         for i, kind in enumerate(kinds):
             body = int(rng.integers(*self._settings.bodies))
             name = f"body-{body:03d}-{kind.replace(' ', '-')}-{number}-{i}"
-            person = make_person(self._library, self._anatomy, name, str(kind), body, rng)
+            person = make_person(self._library, self._anatomy, name, kind, body, rng)
             people.append(uploaded(person))
             if person.seat_m:
                 seats[name] = uploaded(make_seat(f"seat-{number}-{i}", person.seat_m, rng))

@@ -292,3 +292,12 @@ POSES: dict[str, Callable[[np.random.Generator], Angles]] = {
     "sport": _sport,
 }
 """Kind of pose -> draws its angles; what it leaves out hangs loosely."""
+
+_MIXTURE = {"standing": 0.27, "walking": 0.13, "sitting": 0.13, "sitting low": 0.06, "lying": 0.06,
+            "reaching": 0.09, "hugging": 0.1, "dancing": 0.08, "sport": 0.08}  # fmt: skip
+assert set(_MIXTURE) == set(POSES)
+
+
+def draw_kinds(count: int, rng: np.random.Generator) -> list[str]:
+    """Kinds of poses, as often as people in crowds take them."""
+    return [str(kind) for kind in rng.choice(list(_MIXTURE), count, p=list(_MIXTURE.values()))]

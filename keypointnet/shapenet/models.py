@@ -31,6 +31,7 @@ from keypointnet.shapenet.surfaces import (
     Soup,
     build_meshes,
     clean_faces,
+    normalisation,
     normalise_points,
 )
 
@@ -65,11 +66,13 @@ class Model:
 
     meshes: one mesh with per-vertex RGBA of everything untextured, then one for each texture.
     notes:  what was repaired or left out while reading, one sentence each.
+    points: (K, 3) of its parametric family, of those that know them from the making.
     """
 
     id: str
     meshes: list[trimesh.Trimesh]
     notes: list[str] = field(default_factory=list)
+    points: np.ndarray | None = None
 
 
 def folders_of(model_id: str) -> tuple[str, ...]:
@@ -186,20 +189,21 @@ def normalise_model(model: Model) -> Model:
         raise EmptyModelError(f"model {model.id}: normalise_model: no vertices")
     stacked = np.concatenate([np.asarray(mesh.vertices, np.float64) for mesh in model.meshes])
     try:
-        points = normalise_points(stacked)
+        centre, scale = normalisation(stacked)
     except ValueError as error:
         raise error_of_model(model.id, error) from error
-    meshes, start = [], 0
+    vertices, meshes, start = (stacked - centre) * scale, [], 0
     for mesh in model.meshes:
         stop = start + len(mesh.vertices)
         # scaling and shifting leave normals as they are: carry them over, or trimesh drops them
         normals = np.array(mesh.vertex_normals)
         copy = mesh.copy()
-        copy.vertices = points[start:stop]
+        copy.vertices = vertices[start:stop]
         copy.vertex_normals = normals  # type: ignore[method-assign]
         meshes.append(copy)
         start = stop
-    return Model(model.id, meshes, list(model.notes))
+    points = None if model.points is None else (model.points - centre) * scale
+    return Model(model.id, meshes, list(model.notes), points)
 
 
 def model_folder(path: Path) -> Path:

@@ -62,6 +62,17 @@ def normalise_points(points: np.ndarray) -> np.ndarray:
     Raises:  ValueError: a coordinate is not finite.  EmptyModelError: all points coincide.
     """
     points = np.asarray(points, dtype=np.float64)
+    centre, scale = normalisation(points)
+    return (points - centre) * scale
+
+
+def normalisation(points: np.ndarray) -> tuple[np.ndarray, float]:
+    """What `normalise_points` does, for other points to follow: (points - centre) * scale.
+
+    Args, Raises: of `normalise_points`.
+    Returns: centre (3,) and scale.
+    """
+    points = np.asarray(points, dtype=np.float64)
     if not np.isfinite(points).all():
         raise ValueError("a vertex has a NaN or infinite coordinate")
     flat = points.reshape(-1, 3)
@@ -69,7 +80,7 @@ def normalise_points(points: np.ndarray) -> np.ndarray:
     side = float((high - low).max())
     if not np.isfinite(side) or side <= 1e-12 * max(1.0, float(np.abs(flat).max())):
         raise EmptyModelError("the model has no extent (all of its vertices coincide)")
-    return (points - (low + (high - low) / 2)) * (2.0 / side)
+    return low + (high - low) / 2, 2.0 / side
 
 
 def point_ids(corners: np.ndarray, tolerance: float = 1e-6) -> np.ndarray:

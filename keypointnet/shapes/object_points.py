@@ -16,10 +16,12 @@ class PointSet:
     Attributes:
         names: K, in the order of every array of these points.
         connections: pairs of names.
+        inside: the points lie within the object, as joints do, not on its surface.
     """
 
     names: tuple[str, ...]
     connections: tuple[tuple[str, str], ...]
+    inside: bool = False
 
     @property
     def skeleton(self) -> list[list[int]]:

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from keypointnet.people.crowd_layout import joint_codes
 from keypointnet.shapes import FAMILY_POINTS
 from keypointnet.views.backdrops import Backdrops
 from keypointnet.views.backgrounds import darkened
@@ -176,7 +177,7 @@ class SceneMaker:
         rendered = self._renderer.render(placed, layout.T_world2cam, layout.K_px, lights)
         background = self._background(chosen, layout, rng)
         points_obj = np.stack([model.points for model in chosen])
-        points_px, visibility = seen_points(points_obj, layout, rendered)
+        points_px, visibility = self._seen(points_obj, layout, rendered)
         return Scene(
             picture=over(rendered.rgba, background),
             nearest=rendered.nearest,
@@ -193,6 +194,15 @@ class SceneMaker:
             points_px=points_px,
             visibility=visibility,
         )
+
+    def _seen(
+        self, points_obj: np.ndarray, layout: SceneLayout, rendered: RenderedScene
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """As `seen_points`, or of points inside their objects, as crowds have them."""
+        families = {source.family for source in self._sources} & FAMILY_POINTS.keys()
+        if any(FAMILY_POINTS[family][0].inside for family in families):
+            return joint_codes(points_obj, layout, rendered.nearest, rendered.depth)
+        return seen_points(points_obj, layout, rendered)
 
     def _background(
         self, chosen: Sequence[_Loaded], layout: SceneLayout, rng: np.random.Generator

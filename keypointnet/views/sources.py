@@ -48,7 +48,8 @@ def find_sources(models: str) -> list[ModelSource]:
              "family:n" for the parametric models 0 to n - 1, "family:start-end" for start to
              end - 1.
     Returns: sorted by id.
-    Raises:  ValueError (ModelError is one): neither a folder nor a family, or nothing in it.
+    Raises:  ValueError (ModelError is one): neither a folder nor a family, or nothing in it; or a
+             family that needs what is not installed.
     """
     path, selection = split_selection(models)
     if selection is not None:
@@ -60,13 +61,14 @@ def find_sources(models: str) -> list[ModelSource]:
         raise ValueError(
             f"{models}: no such folder (and not a parametric family such as chair:300 either)"
         )
-    from keypointnet.shapes import FAMILIES
+    from keypointnet.shapes import FAMILIES, prepare_family
 
     family, start, end = match["family"], int(match["start"] or 0), int(match["end"])
     if family not in FAMILIES:
         raise ValueError(f"{models}: no family {family!r}; there are {', '.join(sorted(FAMILIES))}")
     if end <= start:
         raise ValueError(f"{models}: an empty range; chair:1000-1300 is 300 models from 1000 on")
+    prepare_family(family)
     return [
         ModelSource(f"{family}-{seed:05d}", family=family, seed=seed) for seed in range(start, end)
     ]

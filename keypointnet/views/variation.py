@@ -15,7 +15,7 @@ from trimesh.visual.material import SimpleMaterial
 from trimesh.visual.texture import TextureVisuals
 
 from keypointnet.shapenet.models import Model
-from keypointnet.shapenet.surfaces import normalise_points
+from keypointnet.shapenet.surfaces import normalisation
 from keypointnet.shapes.materials import MATERIALS, pick_colour, random_colour
 from keypointnet.shapes.warps import SpaceWarp, carried_normals
 
@@ -25,8 +25,8 @@ def vary_model(model: Model, rng: np.random.Generator, strength: float = 1.0) ->
 
     Args:    rng: decides everything. strength: 0 changes nothing but normalises; 1 is meant for
              training; above 1.5 shapes become caricatures.
-    Returns: a normalised model of the same id, faces and part labels. A texture may have become
-             plain colours: its faces then follow those of the first, coloured mesh.
+    Returns: a normalised model of the same id, faces, part labels and points. A texture may have
+             become plain colours: its faces then follow those of the first, coloured mesh.
     Raises:  ValueError: strength is negative or not finite.
     """
     if not (np.isfinite(strength) and strength >= 0):
@@ -34,16 +34,16 @@ def vary_model(model: Model, rng: np.random.Generator, strength: float = 1.0) ->
     before = [np.asarray(mesh.vertices, dtype=np.float64) for mesh in model.meshes]
     warp = SpaceWarp(np.abs(np.concatenate(before)).max(axis=0), rng, strength)
     after = [warp(points) for points in before]
-    final = normalise_points(np.concatenate(after))
+    centre, scale = normalisation(np.concatenate(after))
     meshes = []
     for mesh, points, moved in zip(model.meshes, before, after, strict=True):
         normals = carried_normals(warp, points, np.asarray(mesh.vertex_normals), moved)
-        vertices, final = final[: len(points)], final[len(points) :]
-        faces = np.array(mesh.faces)
+        vertices, faces = (moved - centre) * scale, np.array(mesh.faces)
         meshes.append(_mesh(vertices, faces, normals, _own_look(mesh), mesh.metadata))
     if rng.random() < strength:
         meshes = _recoloured(meshes, rng)
-    return Model(model.id, meshes, list(model.notes))
+    known = None if model.points is None else (warp(model.points) - centre) * scale
+    return Model(model.id, meshes, list(model.notes), known)
 
 
 def _mesh(

@@ -11,9 +11,10 @@ import pytest
 from keypointnet.people import bodies
 from keypointnet.people.anatomy import study
 from keypointnet.people.atlas import rasterised
-from keypointnet.people.bodies import PERSON_POINTS, PeopleError, library_file, open_library
+from keypointnet.people.bodies import PeopleError, library_file, open_library
 from keypointnet.people.joints import limited
 from keypointnet.people.skinning import bone_transforms, skinned, vertex_normals
+from keypointnet.shapes.person_points import PERSON_POINTS
 
 box_library = runpy.run_path(str(Path(__file__).parents[2] / "box_people.py"))["box_library"]
 
