@@ -157,8 +157,8 @@ def _train(study: Study, name: str, seed: int, out: Path) -> tuple[Path, list[Mo
     config = load_config(study.config, words)
     if study.steps is not None:
         config = scale_schedule(config, study.steps)
-    if config.run.teacher is not None:
-        raise ConfigError("run.teacher: replaces the terms that an ablation leaves out")
+    if config.run.taught:
+        raise ConfigError("run.teacher, run.points: replace the terms that an ablation leaves out")
     if not config.data.test:
         raise ConfigError("data.test: names no views to evaluate on")
     store = config.data.test[0]

@@ -128,12 +128,15 @@ def taught_loss(prob: Tensor, uvz_pred: Tensor, uvz_gt: Tensor) -> Tensor:
     Not in the paper, where nobody knows the places. The cross-entropy with a normal distribution
     about the place tells a map that is far off which way to go; the distance makes it exact.
 
-    Args:    prob: (B, N, h, w).  uvz_pred, uvz_gt: (B, N, 3) of (u, v, z).
+    Args:    prob: (B, N, h, w).  uvz_pred, uvz_gt: (B, N, 3) of (u, v, z); what is NaN is a point
+             that the model lacks, and does not count.
     """
     grid = cell_centres(prob.shape[-2:], device=prob.device, dtype=prob.dtype)
+    known = uvz_gt.isfinite().all(-1)
+    uvz_gt = torch.where(known.unsqueeze(-1), uvz_gt, 0.0)
     u, v = uvz_gt[..., 0, None] - grid[0, :, 0], uvz_gt[..., 1, None] - grid[:, 0, 1]
     u, v = ((-0.5 * (x / TAUGHT_SIGMA).square()).softmax(-1) for x in (u, v))
     wanted = v.unsqueeze(-1) * u.unsqueeze(-2)
     crossed = -(wanted * (prob + 1e-12).log()).flatten(2).sum(-1)
     distance = (uvz_pred - uvz_gt).norm(dim=-1)
-    return (crossed + 5 * distance).mean()
+    return torch.where(known, crossed + 5 * distance, 0.0).sum() / known.sum().clamp(min=1)

@@ -1,4 +1,4 @@
-"""Which objective a training run has: the paper's, the orientation network's, or a teacher's."""
+"""Which objective a training run has: the paper's, the orientation network's, or the taught one."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def make_objective(config: TrainConfig, autocast: torch.autocast | None) -> Obje
     ) -> dict[str, Tensor]:
         if config.optim.trained == "orientation":
             return orientation_losses(predict, batch, config.loss, autocast=autocast)
-        if config.run.teacher is not None:
+        if config.run.taught:
             return taught_losses(predict, batch, config.loss, step=step, autocast=autocast)
         return pair_losses(
             predict, batch, config.loss, step=step, generator=generator, autocast=autocast

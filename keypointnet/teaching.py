@@ -4,6 +4,7 @@ The paper's objective finds keypoints, and needs whole objects on black for it. 
 in every view of a training model, is put together in the object's frame; a second network then
 learns to say it of views with other objects, backgrounds and things before them. Still nobody
 labels anything, and the second network learns from agreed points, not from one view's errors.
+To compare with, a network may be told the true points of a parametric family; see true_points.py.
 
 Not in the papers. Shapes: M models, V views, N keypoints, B pairs.
 """
@@ -12,6 +13,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -27,6 +29,7 @@ from keypointnet.model import KeypointNet, Prediction, orientation_flag
 from keypointnet.objective import axis_in_views, gt_flag_share, view_major
 from keypointnet.progress import progress_bar
 from keypointnet.tensor_files import read_tensors, write_tensors
+from keypointnet.true_points import family_points, true_points
 from keypointnet.views.pairs import ModelViews, PairBatch
 
 MAX_VIEWS = 24
@@ -68,23 +71,46 @@ def taught_points(
     *,
     write: bool = True,
 ) -> dict[str, Tensor]:
-    """What `run.teacher` says of each training model, by name; empty without a teacher.
+    """What `run.teacher` or `run.points` says of each training model, by name; empty without them.
 
     Kept in OUT/taught.safetensors, so that a run that goes on need not ask again.
 
     Args:    write: the file, and show progress: for one of several processes.
-    Returns: (2, N, 3) for each, see `agreed_points`.
+    Returns: (2, N, 3) for each, see `agreed_points`; NaN where a model lacks a true point.
     Raises:  ConfigError: the teacher has another number of keypoints; the file is of another one,
-             or of other models; two models have one name.  CheckpointError: the teacher is none.
+             or of other models; two models have one name; see also `true_points`.
+             CheckpointError: the teacher is none.
     """
-    if config.run.teacher is None:
+    if not config.run.taught:
         return {}
+    key = "teacher" if config.run.points is None else "points"
     names = [views.name for views in models]
     if repeated := [name for name, n in Counter(names).items() if n > 1]:
         raise ConfigError(
-            f"data.train: two stores have a model {min(repeated)}; with run.teacher, folders of "
+            f"data.train: two stores have a model {min(repeated)}; with run.{key}, folders of "
             "stores need different names"
         )
+    tell, about = _of_family(config) if key == "points" else _of_teacher(config, device)
+    file = Path(config.run.out) / POINTS_FILE
+    if file.exists():
+        groups, metadata = read_tensors(file)
+        if metadata != about or groups["points"].keys() != set(names):
+            raise ConfigError(
+                f"run.{key}: {file} is of another teacher, or of other models, than "
+                f"{getattr(config.run, key)} and data.train; remove it, or choose another run.out"
+            )
+        return groups["points"]
+    points = dict(zip(names, tell(models, progress=write), strict=True))
+    if write:
+        write_tensors(file, {"points": points}, about)
+    return points
+
+
+def _of_teacher(
+    config: TrainConfig, device: torch.device
+) -> tuple[Callable[..., Tensor], dict[str, str]]:
+    """`agreed_points` by run.teacher, on pictures of the size that it knows; which one it is."""
+    assert config.run.teacher is not None
     checkpoint = read_checkpoint(config.run.teacher)
     n_keypoints = checkpoint.config.model.num_keypoints
     if n_keypoints != config.model.num_keypoints:
@@ -92,24 +118,26 @@ def taught_points(
             f"run.teacher: {config.run.teacher} has {n_keypoints} keypoints, "
             f"model.num_keypoints is {config.model.num_keypoints}"
         )
-    file = Path(config.run.out) / POINTS_FILE
-    about = {"teacher": file_sha256(Path(config.run.teacher))}
-    if file.exists():
-        groups, metadata = read_tensors(file)
-        if metadata != about or groups["points"].keys() != set(names):
-            raise ConfigError(
-                f"run.teacher: {file} is of another teacher, or of other models, than "
-                f"{config.run.teacher} and data.train; remove it, or choose another run.out"
-            )
-        return groups["points"]
     size = checkpoint.config.data.image_size
-    teacher = trained_model(checkpoint, device)
-    points = dict(
-        zip(names, agreed_points(teacher, models, size=size, progress=write), strict=True)
-    )
-    if write:
-        write_tensors(file, {"points": points}, about)
-    return points
+    about = {"teacher": file_sha256(Path(config.run.teacher))}
+
+    def tell(models: Sequence[ModelViews], *, progress: bool) -> Tensor:
+        teacher = trained_model(checkpoint, device)
+        return agreed_points(teacher, models, size=size, progress=progress)
+
+    return tell, about
+
+
+def _of_family(config: TrainConfig) -> tuple[Callable[..., Tensor], dict[str, str]]:
+    """`true_points` of run.points; which family it is."""
+    family = str(config.run.points)
+    n_points = len(family_points(family).names)
+    if n_points != config.model.num_keypoints:
+        raise ConfigError(
+            f"run.points: {family} has {n_points} points, model.num_keypoints is "
+            f"{config.model.num_keypoints}"
+        )
+    return partial(true_points, family), {"points": family}
 
 
 def taught_losses(
@@ -123,6 +151,7 @@ def taught_losses(
     """The objective of a network that is taught: every view's points are where `batch.points` say.
 
     A point outside of the picture is to be found at its border, where it will be off the object.
+    One that is NaN is not asked for.
 
     Args:    predict: KeypointNet's forward.  batch: with points.  The others: of `pair_losses`.
     Returns: scalars "taught", "orientation" where there is such a network, "total".

@@ -36,9 +36,9 @@ from keypointnet.config import (
     ConfigError,
     StoreConfig,
     TrainConfig,
-    check_config,
     to_yaml,
 )
+from keypointnet.config_checks import check_config
 from keypointnet.distributed import Processes
 from keypointnet.evaluation import evaluate
 from keypointnet.model import KeypointNet

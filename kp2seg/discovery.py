@@ -25,6 +25,7 @@ from keypointnet.discovery import (
 )
 from keypointnet.drawing import contact_sheet, draw_keypoints
 from keypointnet.files import file_sha256, write_json
+from keypointnet.true_points import family_points
 from keypointnet.views.cameras import CameraRange
 from kp2seg.data.coco_json import check_lists, read_json
 from kp2seg.data.object_boxes import (
@@ -78,7 +79,8 @@ def discover_dataset(
 
     Args:    weights: checkpoint of a KeypointNet.  name: what the result calls it (the path).
              dataset, images, category, detections, min_score, strict: see `read_object_boxes`.
-             like: an earlier result of the same weights, whose names are taken.
+             like: an earlier result of the same weights, whose names are taken. A network that
+             was told true points (run.points) has their names without it.
              fov_deg, use_masks, batch: see `keypoint_json` and `look_at_objects`.
     Raises:  DataError, CheckpointError, ValueError: what is wrong is named.
     """
@@ -95,6 +97,12 @@ def discover_dataset(
     )
     boxes.report.log()
     checkpoint = read_checkpoint(weights)
+    if names is None and checkpoint.config.run.points is not None:
+        true = family_points(checkpoint.config.run.points)
+        names = {
+            "keypoints": [*true.names, *finding.extra_names],
+            "skeleton": true.skeleton,
+        }
     model = trained_model(checkpoint, device)
     size = checkpoint.config.data.image_size
     about = {

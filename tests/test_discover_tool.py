@@ -10,6 +10,7 @@ import torch
 
 from keypointnet.checkpoints import build_model, save_checkpoint
 from keypointnet.config import load_config
+from keypointnet.shapes.person_points import PERSON_POINTS
 from kp2seg import discovery_answers
 from kp2seg.data.coco_json import check_coco
 from kp2seg.keypoint_sources.layouts import CORNERS
@@ -92,6 +93,17 @@ def test_points_of_every_object(tool, checkpoint, dataset, tmp_path, capsys):
     assert "6 objects, 0.0 of 5 points each" in capsys.readouterr().out
     rows = json.loads(out.read_text())["annotations"]
     assert all(row["keypoints"] == [0] * 15 for row in rows)
+
+
+def test_a_network_that_was_told_true_points_has_their_names(tool, dataset, tmp_path):
+    told = [*SETTINGS, f"data.image_size={SIZE}", "model.num_keypoints=17", "run.points=person"]
+    config = load_config(None, told)
+    path = tmp_path / "told.safetensors"
+    save_checkpoint(path, {"model": build_model(config).state_dict()}, step=0, config=config)
+    tool.main([str(path), str(dataset), str(tmp_path / "points.json"), "--corners"])
+    (category,) = json.loads((tmp_path / "points.json").read_text())["categories"]
+    assert category["keypoints"] == [*PERSON_POINTS.names, *CORNERS]
+    assert category["skeleton"] == PERSON_POINTS.skeleton
 
 
 def test_a_stopped_run_goes_on(tool, checkpoint, dataset, tmp_path, monkeypatch, capsys):

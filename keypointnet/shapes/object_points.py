@@ -28,6 +28,15 @@ class PointSet:
         """The connections as COCO writes them: places among the names, from 1."""
         return [[self.names.index(name) + 1 for name in pair] for pair in self.connections]
 
+    def mirrored(self, points: np.ndarray) -> np.ndarray:
+        """The points, (K, 3), of the model mirrored in x = 0, whose left is called left."""
+        swap = {"left": "right", "right": "left"}
+        names = []
+        for name in self.names:
+            first, _, rest = name.partition("_")
+            names.append(f"{swap[first]}_{rest}" if first in swap else name)
+        return np.asarray(points[[self.names.index(name) for name in names]] * [-1.0, 1.0, 1.0])
+
 
 def farthest(points: np.ndarray, direction: tuple[float, float, float]) -> np.ndarray:
     """The point that lies farthest in a direction, measured in the points' own extents.

@@ -6,6 +6,8 @@ right where they are, and a mirror-symmetric model stays so; see `keypointnet.sh
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import trimesh
 from scipy.sparse import coo_matrix
@@ -18,6 +20,7 @@ from keypointnet.shapenet.models import Model
 from keypointnet.shapenet.surfaces import normalisation
 from keypointnet.shapes.materials import MATERIALS, pick_colour, random_colour
 from keypointnet.shapes.warps import SpaceWarp, carried_normals
+from keypointnet.views.generate import model_rng, variant_id
 
 
 def vary_model(model: Model, rng: np.random.Generator, strength: float = 1.0) -> Model:
@@ -44,6 +47,17 @@ def vary_model(model: Model, rng: np.random.Generator, strength: float = 1.0) ->
         meshes = _recoloured(meshes, rng)
     known = None if model.points is None else (warp(model.points) - centre) * scale
     return Model(model.id, meshes, list(model.notes), known)
+
+
+def variant_of(model: Model, variant: int, seed: int, strength: float) -> Model:
+    """The variant of a model that a store has: 0 is the model itself.
+
+    Args:    seed, strength: the store's, see `generate.RenderSettings`.
+    """
+    if variant == 0:
+        return model
+    name = variant_id(model.id, variant)
+    return replace(vary_model(model, model_rng(seed, name, "variation"), strength), id=name)
 
 
 def _mesh(

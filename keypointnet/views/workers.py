@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -61,11 +60,10 @@ def _render_job(
         try:
             varied = model
             if variant:
-                from keypointnet.views.variation import vary_model
+                from keypointnet.views.variation import variant_of
 
-                rng = model_rng(settings.seed, model_id, "variation")
-                varied = vary_model(model, rng, settings.variation)
-            _render_model(replace(varied, id=model_id), out, settings, renderer)
+                varied = variant_of(model, variant, settings.seed, settings.variation)
+            _render_model(varied, out, settings, renderer)
         except Exception as error:  # as above
             yield Outcome(model_id, one_line(error))
         else:

@@ -11,11 +11,11 @@ from keypointnet.config import (
     RunConfig,
     StoreConfig,
     TrainConfig,
-    check_config,
     load_config,
     load_config_text,
     to_yaml,
 )
+from keypointnet.config_checks import check_config
 
 CONFIGS = sorted((Path(__file__).parents[2] / "configs" / "keypointnet").rglob("*.yaml"))
 

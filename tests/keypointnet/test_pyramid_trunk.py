@@ -3,7 +3,8 @@ import torch
 
 from keypointnet import pyramid_trunk
 from keypointnet.checkpoints import build_model, load_model, save_checkpoint
-from keypointnet.config import PYRAMID_STRIDES, ConfigError, check_config, load_config
+from keypointnet.config import PYRAMID_STRIDES, ConfigError, load_config
+from keypointnet.config_checks import check_config
 from keypointnet.model import KeypointNet
 from keypointnet.precision import resolve_autocast
 from keypointnet.pyramid_trunk import PyramidTrunk
