@@ -4,6 +4,7 @@
     tools/render_views.py ShapeNetCore.v2/03001627 views/chairs --workers 8
     tools/render_views.py meshes/ views/mine --views 60 --size 64
     tools/render_views.py chair:300 views/parametric
+    tools/render_views.py person:600 views/people --views 24 --size 64
     tools/render_views.py 'ShapeNetCore.v2::chair/swivel*' views/swivel
     tools/render_views.py ShapeNetCore.v2 views/all --shard $SLURM_ARRAY_TASK_ID/100
 
