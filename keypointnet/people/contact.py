@@ -8,6 +8,7 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 _NEAR_M = 0.25  # an inner point is nearer than this to the surface; limbs are no thicker
+_FIRST = 12  # one point of so many is looked at first: it takes few to find that bodies overlap
 _NOWHERE = np.zeros(3)
 
 
@@ -45,13 +46,31 @@ def penetration(first: Surface, second: Surface, offset: np.ndarray = _NOWHERE) 
     how far behind is its depth. Exact up to the distance between a surface's points.
     Args:    offset: (3,), by which the first one is moved before.
     """
-    (low, high), (other_low, other_high) = first.bounds + offset, second.bounds
-    if (low > other_high).any() or (high < other_low).any():
+    if _apart(first, second, offset):
         return 0.0
     return max(
         _depth(first.points + offset, second),
         _depth(second.points - offset, first),
     )
+
+
+def is_clear(
+    first: Surface, second: Surface, touch_m: float, offset: np.ndarray = _NOWHERE
+) -> bool:
+    """Whether penetration(first, second, offset) is at most touch_m, for less work."""
+    return _apart(first, second, offset) or all(
+        _depth(points[::every] + moved, surface) <= touch_m
+        for every in (_FIRST, 1)
+        for points, moved, surface in (
+            (first.points, offset, second),
+            (second.points, -offset, first),
+        )
+    )
+
+
+def _apart(first: Surface, second: Surface, offset: np.ndarray) -> bool:
+    (low, high), (other_low, other_high) = first.bounds + offset, second.bounds
+    return bool((low > other_high).any() or (high < other_low).any())
 
 
 def _depth(points: np.ndarray, surface: Surface) -> float:

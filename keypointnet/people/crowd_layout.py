@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from keypointnet.people.contact import Surface, penetration
+from keypointnet.people.contact import Surface, is_clear
 from keypointnet.views.occlusion import MIN_SEEN, max_ious
 from keypointnet.views.scene_layout import SceneLayout, fit_camera
 
@@ -121,8 +121,13 @@ def moved_clear(
     """
     step = _STEP_M * np.array([direction[0], 0.0, direction[1]])
     moved = np.zeros(3) if start is None else start
+    others = list(others)
     for _ in range(_STEPS):
-        if all(penetration(surface, other, moved) <= touch_m for other in others):
+        for i, other in enumerate(others):
+            if not is_clear(surface, other, touch_m, moved):
+                others.insert(0, others.pop(i))  # likely to be in the way of the next step, too
+                break
+        else:
             return moved
         moved = moved + step
     return None
@@ -181,7 +186,7 @@ def place_people(
             if clear is None:
                 continue
             beyond = clear + gap * np.array([direction[0], 0.0, direction[1]])
-            free = all(penetration(there, other, beyond) <= TOUCH_M for other in standing)
+            free = all(is_clear(there, other, TOUCH_M, beyond) for other in standing)
             T[:3, 3] += beyond if free else clear
         places.append(T)
         standing.append(surface.placed(T))

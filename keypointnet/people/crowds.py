@@ -17,7 +17,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from keypointnet.people.contact import Surface, penetration
+from keypointnet.people.contact import Surface, is_clear
 from keypointnet.people.crowd_layout import (
     TOUCH_M,
     draw_level,
@@ -197,7 +197,7 @@ class CrowdMaker:
             spot = hidden.T_obj2world[[0, 2], 3] - nearer * sight
             spot = spot + aside * np.array([-sight[1], sight[0]])
             shown = _Shown(thing, upload, placement(yaw, *spot))
-            if all(penetration(shown.surface, other.surface) <= TOUCH_M for other in there):
+            if all(is_clear(shown.surface, other.surface, TOUCH_M) for other in there):
                 return [shown]
             nearer += 0.15
         return []

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import trimesh
 
-from keypointnet.people.contact import Surface, penetration
+from keypointnet.people.contact import Surface, is_clear, penetration
 from keypointnet.people.crowd_layout import (
     TOUCH_M,
     CrowdRange,
@@ -35,6 +35,21 @@ def test_penetration_of_two_balls_by_hand():
     assert penetration(ball(), ball(), np.array([0.5, 0, 0])) == pytest.approx(0.1, abs=0.01)
     # a small one within a large one is found, though no point of the large one is inside it
     assert penetration(ball(0.05, x=0.1), ball(0.2)) > 0.04
+
+
+@pytest.mark.parametrize("radius", [0.05, 0.3])
+def test_being_clear_is_a_penetration_of_at_most_so_much(radius):
+    still, moving = ball(), ball(radius)
+    answers = []
+    for x in np.linspace(-0.7, 0.7, 57):
+        offset = np.array([x, 0.02, 0.0])
+        deep = penetration(moving, still, offset)
+        answers.append(is_clear(moving, still, TOUCH_M, offset))
+        assert answers[-1] == (deep <= TOUCH_M)
+        if deep:
+            assert is_clear(moving, still, deep, offset)
+            assert not is_clear(moving, still, 0.999 * deep, offset)
+    assert 0 < sum(answers) < len(answers)
 
 
 def test_a_surface_moves_with_its_normals():
