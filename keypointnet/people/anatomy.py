@@ -7,6 +7,7 @@ body. It is known at each vertex and, by interpolation, at each texel.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -36,6 +37,10 @@ class Sites:
     def __len__(self) -> int:
         return len(self.values)
 
+    def some(self, chosen: np.ndarray) -> Sites:
+        """Of the places, those of some indices."""
+        return Sites(self.values[chosen], self.parts[chosen])
+
 
 @dataclass(frozen=True)
 class Anatomy:
@@ -51,6 +56,17 @@ class Anatomy:
     texels: Sites
     places: np.ndarray
     points: dict[str, np.ndarray]
+
+    @cached_property
+    def texels_of(self) -> tuple[np.ndarray, ...]:
+        """The indices of the texels that are used of each of bodies.PARTS."""
+        return tuple(np.flatnonzero(self.texels.parts == part) for part in range(len(PARTS)))
+
+    @cached_property
+    def texels_ahead(self) -> np.ndarray:
+        """The indices of those that are on the front of the head."""
+        front = self.texels["z"] < self.points["left_eye"][2] + 0.03
+        return np.flatnonzero((self.texels["head"] > 0.5) & front)
 
 
 def study(library: BodyLibrary) -> Anatomy:

@@ -143,8 +143,9 @@ def paint(anatomy: Anatomy, look: Look, rng: np.random.Generator) -> np.ndarray:
     _weave(rgb, on.top, anatomy, look.top, rng)
     rgb[on.hat] = look.hat
     for part in _EYES:
-        _eye(rgb, sites, part, look, points)
-    rgb[np.isin(sites.parts, _INSIDE)] = (0.35, 0.12, 0.12)
+        _eye(rgb, anatomy, part, look)
+    for part in _INSIDE:
+        rgb[anatomy.texels_of[part]] = (0.35, 0.12, 0.12)
     places = anatomy.places
     fine = _noise(200, rng)[places]
     shade = 1.0 + 0.035 * _noise(48, rng)[places] + 0.03 * fine
@@ -158,34 +159,31 @@ def paint(anatomy: Anatomy, look: Look, rng: np.random.Generator) -> np.ndarray:
 
 def _face(rgb: np.ndarray, anatomy: Anatomy, look: Look) -> None:
     """Brows, lips, cheeks."""
-    sites, points = anatomy.texels, anatomy.points
-    x, y, z = (sites[name] for name in "xyz")
+    points = anatomy.points
+    ahead = anatomy.texels_ahead
+    x, y = (anatomy.texels[name][ahead] for name in "xy")
     lips = points["lips"]
-    ahead = (sites["head"] > 0.5) & (z < points["left_eye"][2] + 0.03)
     red = np.asarray(look.skin) * [0.82, 0.55, 0.55]
-    mouth = ahead & (np.hypot(x / 0.026, (y - lips[1]) / 0.0085) < 1)
+    mouth = ahead[np.hypot(x / 0.026, (y - lips[1]) / 0.0085) < 1]
     rgb[mouth] = 0.35 * rgb[mouth] + 0.65 * red
     for side in ("left", "right"):
         pupil = points[f"{side}_pupil"]
         across, up = np.abs(x - pupil[0] * 1.04), y - pupil[1]
-        brow = ahead & (across < 0.021) & (np.abs(up - 0.021 + 8 * across**2) < 0.004)
+        brow = ahead[(across < 0.021) & (np.abs(up - 0.021 + 8 * across**2) < 0.004)]
         rgb[brow] = 0.25 * rgb[brow] + 0.75 * 0.8 * np.asarray(look.hair)
-        lid = ahead & (np.hypot(across / 0.019, up / 0.011) < 1)
+        lid = ahead[np.hypot(across / 0.019, up / 0.011) < 1]
         rgb[lid] *= 0.72
-        cheek = np.hypot(across / 0.03, (up + 0.045) / 0.02)
-        warm = ahead & (cheek < 1)
+        warm = ahead[np.hypot(across / 0.03, (up + 0.045) / 0.02) < 1]
         rgb[warm] = rgb[warm] * [1.0, 0.94, 0.93]
 
 
-def _eye(
-    rgb: np.ndarray, sites: Sites, part: int, look: Look, points: dict[str, np.ndarray]
-) -> None:
-    pupil = points["left_pupil" if part == _EYES[0] else "right_pupil"]
-    ball = sites.parts == part
-    away = np.linalg.norm(sites.values[:, :3] - pupil, axis=1)
+def _eye(rgb: np.ndarray, anatomy: Anatomy, part: int, look: Look) -> None:
+    pupil = anatomy.points["left_pupil" if part == _EYES[0] else "right_pupil"]
+    ball = anatomy.texels_of[part]
+    away = np.linalg.norm(anatomy.texels.values[ball, :3] - pupil, axis=1)
     rgb[ball] = (0.93, 0.91, 0.89)
-    rgb[ball & (away < 0.0066)] = look.eyes
-    rgb[ball & (away < 0.0032)] = (0.02, 0.02, 0.02)
+    rgb[ball[away < 0.0066]] = look.eyes
+    rgb[ball[away < 0.0032]] = (0.02, 0.02, 0.02)
 
 
 def _weave(
@@ -196,7 +194,8 @@ def _weave(
     rng: np.random.Generator,
 ) -> None:
     """Paint cloth: its pattern runs along and round the body and each limb."""
-    sites, points, places = anatomy.texels, anatomy.points, anatomy.places
+    chosen = np.flatnonzero(where)
+    sites, points, places = anatomy.texels.some(chosen), anatomy.points, anatomy.places[chosen]
     first, second = (np.asarray(colour, np.float32) for colour in cloth.colours)
     on_arm, on_leg = sites["arms"] > 0.5, sites["legs"] > 0.5
     shoulder_y, hip_y = points["left_shoulder"][1], points["left_hip"][1]
@@ -224,10 +223,10 @@ def _weave(
         other &= np.sin(70 * sites["x"]) + np.sin(90 * sites["y"]) + _noise(40, rng)[places] > -0.4
     else:
         other = np.zeros(len(sites), bool)
-    rgb[where] = first
-    rgb[where & other] = second
+    rgb[chosen] = first
+    rgb[chosen[other]] = second
     folds = 1 + 0.07 * np.sin(60 * along + 4 * _noise(16, rng)[places]) * (sites["y"] < shoulder_y)
-    rgb[where] *= folds[where, None]
+    rgb[chosen] *= folds[:, None]
 
 
 def _noise(cells: int, rng: np.random.Generator) -> np.ndarray:

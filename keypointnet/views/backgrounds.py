@@ -121,7 +121,10 @@ def _soft_shape(canvas: np.ndarray, rng: np.random.Generator) -> None:
         cv2.fillConvexPoly(mask, np.rint(corners).astype(np.int32), 1.0)
     mask = cv2.GaussianBlur(mask, (0, 0), rng.uniform(0.3, 4.0))
     alpha = cv2.resize(mask, (w, h), interpolation=cv2.INTER_LINEAR) * rng.uniform(0.4, 1.0)
-    canvas += alpha[..., None] * (_colour(rng) - canvas)
+    colour = _colour(rng)
+    left, top, width, height = cv2.boundingRect((alpha > 0).astype(np.uint8))
+    part = np.s_[top : top + height, left : left + width]  # nothing changes elsewhere
+    canvas[part] += alpha[part][..., None] * (colour - canvas[part])
 
 
 def _colour(rng: np.random.Generator) -> np.ndarray:
