@@ -13,6 +13,9 @@ from keypointnet.shapes.person_points import PERSON_POINTS
 from keypointnet.views.scene_files import FORMAT_VERSION, keep_folder, listed
 from keypointnet.views.scenes import BLOCK
 
+DRAWING_VERSION = 2
+"""Of what a seed gives, to the last bit; 2: the far side of bodies is not drawn any more."""
+
 POOL = 24
 """People of a block of pictures ..."""
 
@@ -75,6 +78,7 @@ def prepare_crowd(out: Path, settings: CrowdSettings, backgrounds: Sequence[Path
         "points": list(PERSON_POINTS.names),
         "skeleton": PERSON_POINTS.skeleton,
         "library": LIBRARY_VERSION,
+        "drawing": DRAWING_VERSION,
         "backgrounds": listed([path.name for path in backgrounds]),
         **settings.info(),
     }

@@ -89,6 +89,7 @@ def make_person(
         visual=TextureVisuals(
             uv=library.uv, material=SimpleMaterial(image=texture, diffuse=white, ambient=white)
         ),
+        metadata={"closed": True},
         process=False,
         validate=False,
     )

@@ -53,7 +53,9 @@ void main() {
     vec3 base = v_colour.rgb;
 #ifdef TEXTURED
     vec4 texel = texture(picture, v_uv);
-    if (texel.a < 0.5) discard;
+#ifdef PIERCED
+    if (texel.a < 0.5) discard;  // keeps the depth test from coming before the shading
+#endif
     base *= pow(texel.rgb, vec3(2.2));
 #endif
     base = mix(vec3(0.02), vec3(1.0), base);  // nothing real is blacker, and shape has to show
@@ -69,29 +71,38 @@ _LIT = ("clip_from_world", "eye", "sky", "ground", "lamp", "lamp_direction")
 # The same positions as above, to the bit: the two pictures' pixels then belong to the same faces.
 _CODE_VERTEX_SHADER = """#version 330 core
 layout(location = 0) in vec3 position;
-layout(location = 3) in vec2 uv;
 uniform mat4 clip_from_world;
+#ifdef PIERCED
+layout(location = 3) in vec2 uv;
 out vec2 v_uv;
+#endif
 void main() {
     gl_Position = clip_from_world * vec4(position, 1.0);
+#ifdef PIERCED
     v_uv = uv;
+#endif
 }
 """
 
 _CODE_FRAGMENT_SHADER = """#version 330 core
-in vec2 v_uv;
 uniform vec4 code;
-#ifdef TEXTURED
+#ifdef PIERCED
+in vec2 v_uv;
 uniform sampler2D picture;
 #endif
 out vec4 result;
 void main() {
-#ifdef TEXTURED
+#ifdef PIERCED
     if (texture(picture, v_uv).a < 0.5) discard;
 #endif
     result = code;
 }
 """
+
+
+SURFACES = {"plain": "", "textured": "#define TEXTURED\n",
+            "pierced": "#define TEXTURED\n#define PIERCED\n"}  # fmt: skip
+"""Kinds of surfaces: of one colour a vertex, with a picture on them, with holes in that picture."""
 
 
 class RenderingError(RuntimeError):
@@ -104,7 +115,7 @@ class Program:
     The lit one gives colours; the code one fills a surface with the uniform `code`.
     """
 
-    def __init__(self, gl: Any, textured: bool, lit: bool = True) -> None:
+    def __init__(self, gl: Any, surface: str, lit: bool = True) -> None:
         from OpenGL.GL import shaders
 
         vertex_source, fragment_source, names = (
@@ -112,7 +123,7 @@ class Program:
             if lit
             else (_CODE_VERTEX_SHADER, _CODE_FRAGMENT_SHADER, ("clip_from_world", "code"))
         )
-        define = "core\n#define TEXTURED\n" if textured else "core\n"
+        define = "core\n" + SURFACES[surface]
         vertex, fragment = (
             shaders.compileShader(source.replace("core\n", define, 1), kind)
             for source, kind in (
@@ -181,6 +192,7 @@ class DrawnGroup:
             [group.positions, group.normals, group.colours.view(np.float32), uv], axis=1
         ).astype(np.float32)
         self.count = group.indices.size
+        self.closed = group.closed
         self.array = gl.glGenVertexArrays(1)
         gl.glBindVertexArray(self.array)
         self.buffers = gl.glGenBuffers(2)
@@ -199,15 +211,22 @@ class DrawnGroup:
             gl.glVertexAttribPointer(slot, size, kind, normalised, stride, ctypes.c_void_p(offset))
         gl.glBindVertexArray(0)
         self.texture = None if group.texture is None else _upload_texture(gl, group.texture)
+        self.surface = "plain"
+        if group.texture is not None:
+            self.surface = "textured" if group.texture[..., 3].min() == 255 else "pierced"
 
     def draw(self, gl: Any) -> None:
         """Draw with the program in use."""
         if self.texture is not None:
             gl.glActiveTexture(gl.GL_TEXTURE0)
             gl.glBindTexture(gl.GL_TEXTURE_2D, self.texture)
+        if self.closed:
+            gl.glEnable(gl.GL_CULL_FACE)
+            gl.glFrontFace(gl.GL_CW)  # the picture is drawn upside down
         gl.glBindVertexArray(self.array)
         gl.glDrawElements(gl.GL_TRIANGLES, self.count, gl.GL_UNSIGNED_INT, None)
         gl.glBindVertexArray(0)
+        gl.glDisable(gl.GL_CULL_FACE)
 
     def free(self, gl: Any) -> None:
         """Give the memory back."""

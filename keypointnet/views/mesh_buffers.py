@@ -22,6 +22,8 @@ class DrawGroup:
         uv: (V, 2) float32, v up; or None without a texture.
         texture: (h, w, 4) uint8 sRGB, first row at v = 1; or None.
         indices: (F, 3) uint32.
+        closed: they enclose a volume, all wound anticlockwise as seen from outside, as the mesh's
+            metadata say: {"closed": True}. Faces seen from within are not drawn: others hide them.
     """
 
     positions: np.ndarray
@@ -30,6 +32,7 @@ class DrawGroup:
     uv: np.ndarray | None
     texture: np.ndarray | None
     indices: np.ndarray
+    closed: bool = False
 
 
 def draw_groups(meshes: list[trimesh.Trimesh]) -> list[DrawGroup]:
@@ -63,6 +66,7 @@ def _merge(groups: list[DrawGroup]) -> DrawGroup:
         indices=np.concatenate(
             [group.indices + start for group, start in zip(groups, starts, strict=True)]
         ),
+        closed=all(group.closed for group in groups),
     )
 
 
@@ -88,7 +92,9 @@ def _group(mesh: trimesh.Trimesh) -> DrawGroup:
         main = np.asarray(getattr(visual.material, "main_color", None))
         if main.shape == (4,):
             colours[:] = main
-    return DrawGroup(positions, normals, np.ascontiguousarray(colours), uv, texture, indices)
+    closed = bool(mesh.metadata.get("closed"))
+    colours = np.ascontiguousarray(colours)
+    return DrawGroup(positions, normals, colours, uv, texture, indices, closed)
 
 
 def _texture(mesh: trimesh.Trimesh) -> tuple[np.ndarray | None, np.ndarray | None]:

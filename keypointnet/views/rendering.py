@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import cv2
 import numpy as np
 
-from keypointnet.views.drawing import DrawnGroup, Framebuffer, Program, RenderingError
+from keypointnet.views.drawing import SURFACES, DrawnGroup, Framebuffer, Program, RenderingError
 from keypointnet.views.lights import Lights
 from keypointnet.views.mesh_buffers import DrawGroup, draw_groups
 
@@ -58,8 +58,8 @@ class Graphics:
 
         self.gl: Any = GL
         self.programs = {
-            (textured, lit): Program(GL, textured, lit)
-            for textured in (False, True)
+            (surface, lit): Program(GL, surface, lit)
+            for surface in SURFACES
             for lit in (True, False)
         }
 
@@ -180,11 +180,11 @@ class ViewRenderer:
         lamp_direction = np.asarray(lights.lamp_direction, dtype=np.float64)
         graphics.make_current()
         self._framebuffer.begin(gl)
-        for textured in (False, True):
-            program = graphics.programs[textured, True]
+        for surface in SURFACES:
+            program = graphics.programs[surface, True]
             gl.glUseProgram(program.id)
             for model, T_obj2world in models:
-                drawn = model.groups(textured)
+                drawn = model.groups(surface)
                 if not drawn:
                     continue
                 T_obj2cam = T_world2cam @ T_obj2world
@@ -252,7 +252,8 @@ class UploadedModel:
         self._renderer = renderer
         self._context = context
         points = np.concatenate([group.positions for group in groups]).astype(np.float64)
-        self._middle = (points.min(axis=0) + points.max(axis=0)) / 2
+        self.bounds = np.stack([points.min(axis=0), points.max(axis=0)])  # low, high corner
+        self._middle = self.bounds.mean(axis=0)
         self._radius = float(np.linalg.norm(points - self._middle, axis=1).max())
         self._drawn: list[DrawnGroup] = []
         for group in groups:
@@ -282,14 +283,14 @@ class UploadedModel:
             [PlacedModel(self, np.eye(4))], T_world2cam, K_px, lights
         )
 
-    def groups(self, textured: bool) -> list[DrawnGroup]:
-        """What is drawn with the program for textures, or with the one for plain colours.
+    def groups(self, surface: str) -> list[DrawnGroup]:
+        """What is drawn with the programs for one of drawing.SURFACES.
 
         Raises:  RuntimeError: the model is in graphics memory no more.
         """
         if not self._drawn:
             raise RuntimeError("UploadedModel: used after its with block")
-        return [group for group in self._drawn if (group.texture is not None) == textured]
+        return [group for group in self._drawn if group.surface == surface]
 
     def depth(self, T_obj2cam: np.ndarray) -> tuple[float, float]:
         """How far the middle lies along the optical axis, and the radius round it, world units."""

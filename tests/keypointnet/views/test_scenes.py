@@ -64,6 +64,40 @@ def test_the_nearer_object_hides_and_the_hidden_part_is_known(renderer, camera):
     assert blue_mean[1] > 3 * blue_mean[0]
 
 
+def test_what_is_covered_is_what_each_object_covers_alone(renderer, camera):
+    places = [at(0, 0, 0), at(0.3, 0.1, -1.2), at(-0.5, 0, 0.8), at(0, 2.6, 0), at(0, 0, 30)]
+    sides = (1.0, 0.4, 1.0, 0.3, 1.0)  # the last one is behind the camera
+    with renderer.upload(box()) as upload:
+        placed = [
+            PlacedModel(upload, T @ np.diag([side, side, side, 1]))
+            for T, side in zip(places, sides, strict=True)
+        ]
+        scene = renderer.render(placed, camera, K_PX)
+        for m, one in enumerate(placed):
+            alone = renderer.render_masks([one], camera, K_PX)[0] == 0
+            covered = (scene.covered >> np.uint32(m)) & 1 > 0
+            np.testing.assert_array_equal(covered, alone)
+    assert ((scene.covered & (scene.covered - 1)) > 0).sum() > 50
+
+
+def test_of_closed_surfaces_only_the_outside_is_drawn(renderer, camera):
+    outcomes = []
+    for closed, inside_out in ((False, False), (True, False), (True, True)):
+        mesh = trimesh.creation.box((1.0, 1.0, 1.0))
+        mesh.visual.vertex_colors = np.tile(np.array(RED, np.uint8), (8, 1))
+        mesh.metadata["closed"] = closed
+        if inside_out:
+            mesh.invert()
+        with renderer.upload(Model("box", [mesh])) as upload:
+            outcomes.append(renderer.render([PlacedModel(upload, at(0, 0, 0))], camera, K_PX))
+    both, outside, inside = outcomes
+    np.testing.assert_array_equal(outside.nearest, both.nearest)
+    np.testing.assert_array_equal(outside.depth, both.depth)
+    np.testing.assert_array_equal(outside.rgba, both.rgba)
+    seen = both.nearest == 0
+    assert (inside.depth[seen] > both.depth[seen] + 0.1).mean() > 0.9
+
+
 def test_an_object_alone_is_seen_whole_and_drawn_as_a_view_is(renderer, camera):
     T_world2cam = camera @ at(0.2, -0.1, 0)
     with renderer.upload(box()) as uploaded:
