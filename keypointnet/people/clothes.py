@@ -47,8 +47,13 @@ def worn(sites: Sites, look: Look, points: dict[str, np.ndarray]) -> Worn:
     ear, eye = points["left_ear"], points["left_eye"]
     eyes_y, lips = float(eye[1]), points["lips"]
     forward = ear[2] - z
-    hairline = np.interp(
-        forward,
+
+    def line(ahead: list[float], height: list[float]) -> np.ndarray:
+        heights = np.zeros(len(sites))  # on the head only, for that is faster
+        heights[on_head] = np.interp(forward[on_head], ahead, height)
+        return heights
+
+    hairline = line(
         [-0.10, -0.02, 0.0, 0.025, 0.06, 0.10],
         [ear[1] - 0.07, ear[1] - 0.05, ear[1], eyes_y + 0.015, eyes_y + 0.05, eyes_y + 0.062],
     )
@@ -75,7 +80,7 @@ def worn(sites: Sites, look: Look, points: dict[str, np.ndarray]) -> Worn:
     shoes = on_foot & (y < points["left_ankle"][1] - 0.01) | (on_leg & (leg > 1 - look.boots))
     socks = (on_leg | on_foot) & (leg > 0.99 - look.socks) & ~shoes & (look.socks > 0)
     hat = np.zeros(len(sites), bool)
-    rim = eyes_y + np.interp(forward, [-0.1, 0.1], [-0.01, 0.045])
+    rim = eyes_y + line([-0.1, 0.1], [-0.01, 0.045])
     if look.headgear in ("cap", "beanie"):
         hat = on_head & (y > rim)
     elif look.headgear == "helmet":

@@ -8,7 +8,7 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 _NEAR_M = 0.25  # an inner point is nearer than this to the surface; limbs are no thicker
-_FIRST = 12  # one point of so many is looked at first: it takes few to find that bodies overlap
+_FIRST = 8  # one point of so many is looked at first: it takes few to find that bodies overlap
 _NOWHERE = np.zeros(3)
 
 
@@ -74,8 +74,10 @@ def _apart(first: Surface, second: Surface, offset: np.ndarray) -> bool:
 
 
 def _depth(points: np.ndarray, surface: Surface) -> float:
-    low, high = surface.bounds
-    points = points[((points > low) & (points < high)).all(axis=1)]
+    within = np.ones(len(points), bool)
+    for axis, (low, high) in enumerate(surface.bounds.T):  # faster than .all(axis=1)
+        within &= (points[:, axis] > low) & (points[:, axis] < high)
+    points = points[within]
     if not len(points):
         return 0.0
     distance, nearest = surface.tree.query(points, distance_upper_bound=_NEAR_M)
