@@ -15,6 +15,7 @@ Every stage goes on where an earlier run of the same settings was stopped.
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import time
@@ -145,10 +146,8 @@ def run_loop_demo(
     """
     began = time.monotonic()
     limit_s = limit_s or math.inf
-    asked = {
-        "crowded": asdict(crowded),
-        "loop": {**asdict(loop), "overrides": list(loop.overrides)},
-    }
+    both = {"crowded": asdict(crowded), "loop": asdict(loop)}
+    asked = json.loads(json.dumps(both))  # a tuple is a list when it is read again
     first = run_demo(
         config,
         models,
