@@ -11,6 +11,6 @@ data.update(train=("syncrowd_train", "cocopersons_train"), repeat=(1, 19))
 train.update(
     out="runs/people",
     init="runs/people_synthetic/checkpoints/last.safetensors",
-    steps=1600,
-    eval_every=1600,
+    steps=1000,
+    eval_every=1000,
 )

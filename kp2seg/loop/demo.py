@@ -74,16 +74,6 @@ EXPECTED: dict[str, float | None] = {
 }
 """What README says to expect on two cores: AP of each kind of keypoints, seconds of each stage."""
 
-CROWDS: dict[str, Any] = {
-    "objects": (2, 4),
-    "gap": (0.0, 0.05),
-    "spread_deg": 8.0,
-    "elevation_deg": (5.0, 20.0),
-    "fov_deg": (12.0, 35.0),
-    "alike": 0.7,
-}
-"""How the demo's crowds differ from `SceneRange`'s."""
-
 
 @dataclass(frozen=True)
 class LoopSettings:
@@ -92,8 +82,7 @@ class LoopSettings:
     Attributes:
         train, test: models of the crowds; those to train on may be the same as KeypointNet's.
         train_pictures, test_pictures: how many crowds.  size: px of their sides.
-        layout: of them. Chairs stand in line and most are of one model, as in rooms: boxes overlap
-            (a MaxIoU of 0.4 in the mean), and neither they nor colours tell the chairs apart.
+        layout: of them. Most hold chairs of one model, as rooms do: colours do not tell them apart.
         templates: how many, of discovered and of true poses.
         finding: how objects are shown to KeypointNet.
         masks: LazyConfig file of the mask model.  overrides: of it.
@@ -105,7 +94,7 @@ class LoopSettings:
     train_pictures: int = 500
     test_pictures: int = 80
     size: int = 256
-    layout: SceneRange = field(default_factory=partial(SceneRange, **CROWDS))
+    layout: SceneRange = field(default_factory=partial(SceneRange, alike=0.7))
     templates: int = 12
     finding: Finding = field(default_factory=partial(Finding, corners=True))
     masks: str = "configs/kp2seg/demo.py"

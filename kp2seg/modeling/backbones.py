@@ -87,6 +87,8 @@ class TimmBottomUp(Backbone):
             raise ValueError(f"TimmBottomUp: {name!r} has no feature map of stride 4")
         if guide_channels:
             self.guide = nn.Conv2d(guide_channels, GUIDE_WIDTH, 1, bias=False)
+            # A channel is 1 at its point or limb, and a picture's colours are of that size, too.
+            nn.init.normal_(self.guide.weight)
         if pretrained:
             load_lite0(self.network)
         # Some transformers' maps have their channels last.
