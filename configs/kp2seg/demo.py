@@ -23,7 +23,7 @@ optimizer.lr = 2e-3
 
 train.update(
     out="runs/demo/masks",
-    steps=300,
+    steps=188,
     ema_decay=0.98,
     eval_every=0,
     checkpoint_every=40,
