@@ -1,6 +1,7 @@
 import json
 import runpy
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -122,9 +123,10 @@ def test_a_detectors_own_thresholds_stand_unless_changed(tool):
 
 def test_ranges_that_are_not_there_are_said(tool, tiny, capsys):
     args = tool.parse(["w", "--dataset", "ochuman_val"])
-    assert tool.ranges(args, None, None) == {}
+    data, cache = SimpleNamespace(coco={"annotations": []}), SimpleNamespace(predictions=[])
+    assert tool.ranges(args, data, cache) == {}
     assert "moderate: OCHuman val" in capsys.readouterr().err
-    assert tool.ranges(tool.parse(["w"]), None, None) == {}
+    assert tool.ranges(tool.parse(["w"]), data, cache) == {}
 
 
 @pytest.mark.parametrize(

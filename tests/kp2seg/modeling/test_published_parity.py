@@ -117,8 +117,9 @@ def test_the_same_templates_and_regions(computed, stored):
     regions, _, _ = computed
     assert regions.template.tolist() == stored["template"].tolist() == [0, 1, 2, -1]
     A = torch.from_numpy(stored["A_img2align"])
-    # Bit for bit where it was computed. Without the rounding of `fit_similarity_single` 2e-5.
-    torch.testing.assert_close(regions.A_img2grid.float(), A, rtol=0, atol=4e-6)
+    # Bit for bit on the kind of processor where it was computed (EPYC). OpenCV's float32 SVD has
+    # another rounding on others: 5.4e-5 px of 20 on a Xeon with AMX.
+    torch.testing.assert_close(regions.A_img2grid.float(), A, rtol=0, atol=1e-4)
 
 
 def test_the_same_logits(computed, stored):
