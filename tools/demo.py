@@ -6,7 +6,8 @@
     tools/demo.py walk.mp4 --keypoints openpose_out/         AlphaPose, OpenPose, annotations
     tools/demo.py --webcam --detector                        Ctrl-C ends
 
-A bundle of tools/bundle.py finds the keypoints itself, in boxes:
+The weights are those of people that come with kp2seg; --weights and --model name others. A bundle
+of tools/bundle.py finds the keypoints itself, in boxes:
 
     tools/demo.py photo.jpg --weights chair.safetensors --boxes boxes.json    COCO results or
     tools/demo.py photo.jpg --weights chair.safetensors --box 12,40,200,310   annotations; by hand;
@@ -37,7 +38,9 @@ from keypointnet.drawing import save_picture
 from keypointnet.files import write_whole
 from keypointnet.progress import progress_bar
 from keypointnet.tensor_files import CheckpointError
+from kp2seg import zoo
 from kp2seg.checkpoints import SegCheckpoint, read_seg_checkpoint
+from kp2seg.command_line import add_masks
 from kp2seg.cutter import Cutter
 from kp2seg.data.mapper import boxed_instances, detected_instances, read_picture
 from kp2seg.data.object_boxes import MIN_SIDE
@@ -56,7 +59,7 @@ from kp2seg.keypoint_sources.results import Choice
 from kp2seg.keypoint_sources.zoo_networks import find_weights
 from kp2seg.lazy_config import SegConfigError, choose_device, finds_keypoints
 
-WEIGHTS = Path("runs/light/checkpoints/best.safetensors")
+MODEL = "people-light"
 VIDEOS = {".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg"}
 
 
@@ -65,7 +68,8 @@ def parse(words: Sequence[str] | None) -> argparse.Namespace:
     add = parser.add_argument
     add("inputs", nargs="*", type=Path, help="pictures or videos")
     add("--webcam", nargs="?", type=int, const=0, metavar="N", help="camera N (0)")
-    add("--weights", type=Path, default=WEIGHTS, help=f"of tools/train_seg.py ({WEIGHTS})")
+    add("--weights", type=Path, help="of tools/train_seg.py, or of tools/bundle.py")
+    add_masks(parser)
     add("--keypoints", type=Path, help="file of keypoints, or OpenPose's folder")
     add("--joints", help="layout of that file's joints; by their number without it")
     add("--detector", action="store_true", help="keypoints of Detectron2's Keypoint R-CNN")
@@ -80,6 +84,9 @@ def parse(words: Sequence[str] | None) -> argparse.Namespace:
     add("--out", type=Path, default=Path("demo_out"), help="folder (demo_out)")
     add("--device", default="auto")
     args = parser.parse_intermixed_args(words)
+    if args.weights and args.model:
+        parser.error("--weights and --model: choose one")
+    args.model = None if args.weights else args.model or MODEL
     if (args.webcam is None) == (not args.inputs):
         parser.error("expected pictures, a video, or --webcam")
     if args.webcam is not None and not args.detector:
@@ -103,17 +110,18 @@ def box(text: str) -> Box:
 def check_source(args: argparse.Namespace, bundle: bool) -> None:
     """Raises SegConfigError unless the flags name one source of what the model takes."""
     flags = ("keypoints", "boxes", "box", "detector")
+    model = args.model or args.weights
     given = [f"--{name}" for name in flags if getattr(args, name)]
     boxes = [flag for flag in given if flag in ("--boxes", "--box")]
     if bundle and "--keypoints" in given:
         raise SegConfigError(
-            f"--keypoints: {args.weights} is a bundle, which finds the keypoints itself, in boxes; "
-            "give --boxes FILE, --box X,Y,W,H or --detector in its place"
+            f"--keypoints: {model} is a bundle, which finds the keypoints itself, in boxes; give "
+            "--boxes FILE, --box X,Y,W,H or --detector in its place"
         )
     if not bundle and boxes:
         raise SegConfigError(
-            f"{boxes[0]}: {args.weights} is no bundle of tools/bundle.py; where are the keypoints? "
-            "give --keypoints FILE, or --detector"
+            f"{boxes[0]}: {model} is no bundle of tools/bundle.py; where are the keypoints? give "
+            "--keypoints FILE, or --detector"
         )
     if len(given) != 1:
         what = "keypoints? give --keypoints FILE,"
@@ -309,6 +317,7 @@ def open_writer(path: Path, video: cv2.VideoCapture, size: tuple[int, int]) -> c
 
 
 def run(args: argparse.Namespace) -> None:
+    args.weights = args.weights or zoo.path(args.model, "masks")
     checkpoint = read_seg_checkpoint(args.weights) if args.weights.exists() else None
     check_source(args, checkpoint is not None and finds_keypoints(checkpoint.config))
     check_outputs(args.inputs, args.out)

@@ -26,6 +26,21 @@ def test_every_keypointnet_loads_and_predicts(name: str) -> None:
     assert zoo.path(name).stat().st_size < 2_000_000
 
 
+@pytest.mark.parametrize("name", zoo.names("masks"))
+def test_every_model_of_masks_loads(name: str) -> None:
+    entry = zoo.MODELS[name]
+    model = zoo.get(name)
+    assert not model.training
+    weights = torch.cat([weight.float().flatten() for weight in model.state_dict().values()])
+    assert torch.isfinite(weights).all()
+    assert weights.std() > 0
+    assert (ROOT / entry.config).is_file()
+
+
+def test_all_together_stay_small() -> None:
+    assert sum(zoo.path(name).stat().st_size for name in zoo.MODELS) < 40_000_000
+
+
 def test_there_is_a_chair() -> None:
     assert "chair-64" in zoo.MODELS
 
