@@ -69,6 +69,7 @@ def build_model(config: TrainConfig, *, pretrained: bool = False) -> KeypointNet
         orientation_channels=c.orientation_channels,
         orientation_network=c.orientation_network,
         orientation_mirrored=c.orientation_mirrored,
+        orientation_downsample=c.orientation_downsample,
         depth_offset=c.depth_offset,
         downsample=c.downsample,
         bn_momentum=c.bn_momentum,

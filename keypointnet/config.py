@@ -40,6 +40,8 @@ class ModelConfig:
     orientation_mirrored: bool = False
     """In evaluation, ask the orientation network about the mirrored picture too. Only for classes
     that are symmetric in x."""
+    orientation_downsample: int = 1
+    """The orientation network sees pictures smaller by this factor; `downsample` is a multiple."""
     depth_offset: float = 30.0
     downsample: int = 1
     bn_momentum: float = 0.001

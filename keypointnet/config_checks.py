@@ -13,6 +13,7 @@ def check_config(config: TrainConfig) -> None:
         "model.num_keypoints": config.model.num_keypoints,
         "model.channels": config.model.channels,
         "model.downsample": config.model.downsample,
+        "model.orientation_downsample": config.model.orientation_downsample,
         "data.image_size": config.data.image_size,
         "optim.steps": config.optim.steps,
         "optim.pairs_per_step": config.optim.pairs_per_step,
@@ -49,6 +50,11 @@ def check_config(config: TrainConfig) -> None:
         raise ConfigError(
             f"data.image_size: expected a multiple of model.downsample = "
             f"{config.model.downsample}, got {config.data.image_size}"
+        )
+    if config.model.downsample % config.model.orientation_downsample:
+        raise ConfigError(
+            "model.downsample: expected a multiple of model.orientation_downsample = "
+            f"{config.model.orientation_downsample}, got {config.model.downsample}"
         )
     for key, value, choices in (
         ("optim.trained", config.optim.trained, ("all", "orientation", "keypoints")),

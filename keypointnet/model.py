@@ -12,6 +12,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torchvision.models.resnet import BasicBlock
 
@@ -162,7 +163,8 @@ class KeypointNet(nn.Module):
              network; 0 leaves it out, and the flag plane too.  orientation_network: its kind, see
              `build_orientation_net`.  orientation_mirrored: in evaluation mode, average its answers
              for a picture and for the mirrored one, as is right for objects symmetric in x; not in
-             the paper.  depth_offset: the camera distance.
+             the paper.  orientation_downsample: it sees the picture averaged over blocks of so many
+             pixels each way.  depth_offset: the camera distance.
              downsample: see `DilatedTrunk`; picture sides must be multiples of it.
              bn_momentum: 1 − decay of the running averages.
     Source:  Suwajanakorn et al. 2018, section 4; with its defaults 523,318 trainable weights.
@@ -176,6 +178,7 @@ class KeypointNet(nn.Module):
         orientation_channels: int = 32,
         orientation_network: str = "dilated",
         orientation_mirrored: bool = False,
+        orientation_downsample: int = 1,
         depth_offset: float = 30.0,
         downsample: int = 1,
         bn_momentum: float = 0.001,
@@ -185,6 +188,11 @@ class KeypointNet(nn.Module):
         super().__init__()
         if trunk not in ("dilated", "pyramid"):
             raise ValueError(f"trunk: expected 'dilated' or 'pyramid', got {trunk!r}")
+        if orientation_downsample < 1 or downsample % orientation_downsample:
+            raise ValueError(
+                "KeypointNet: expected a downsample that is a multiple of orientation_downsample, "
+                f"got {downsample} and {orientation_downsample}"
+            )
         if num_keypoints < 1 or channels < 1 or orientation_channels < 0 or downsample < 1:
             raise ValueError(
                 "KeypointNet: expected num_keypoints, channels, downsample ≥ 1 and "
@@ -195,11 +203,12 @@ class KeypointNet(nn.Module):
         self.depth_offset = depth_offset
         self.downsample = downsample
         self.orientation_mirrored = orientation_mirrored
+        self.orientation_downsample = orientation_downsample
         self.orientation = (
             build_orientation_net(
                 orientation_network,
                 orientation_channels,
-                downsample=downsample,
+                downsample=downsample // orientation_downsample,
                 bn_momentum=bn_momentum,
             )
             if orientation_channels
@@ -247,9 +256,10 @@ class KeypointNet(nn.Module):
         self._check(image)
         orientation_uv = None
         if self.orientation is not None:
-            orientation_uv = self.orientation(image)
+            seen = F.avg_pool2d(image, self.orientation_downsample)
+            orientation_uv = self.orientation(seen)
             if self.orientation_mirrored and not self.orientation.training:
-                mirrored = mirrored_axis(self.orientation(image.flip(-1)))
+                mirrored = mirrored_axis(self.orientation(seen.flip(-1)))
                 orientation_uv = (orientation_uv + mirrored) / 2
             flag = orientation_flag(orientation_uv)
             if gt_flag is not None:

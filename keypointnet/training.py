@@ -40,6 +40,7 @@ from keypointnet.config import (
 )
 from keypointnet.config_checks import check_config
 from keypointnet.distributed import Processes
+from keypointnet.enlarging import weights_to_begin
 from keypointnet.evaluation import evaluate
 from keypointnet.model import KeypointNet
 from keypointnet.objective import gt_flag_share
@@ -121,7 +122,7 @@ class Trainer:
         )
         if config.run.init and not (resume and self.last.exists()):
             first = read_checkpoint(config.run.init)
-            load_weights(self.model, first.weights, first.path)
+            load_weights(self.model, weights_to_begin(first, config), first.path)
         self.averaged: AveragedModel | None = None
         if config.optim.ema_decay > 0:
             self.averaged = AveragedModel(

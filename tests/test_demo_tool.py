@@ -166,7 +166,7 @@ def test_a_detector_is_asked_for_each_picture(tool, weights, annotations, tmp_pa
         (["--webcam", "--keypoints", "x"], "--webcam needs --detector"),
         (
             ["a.jpg", "--boxes", "x"],
-            "--boxes: people-light is no bundle .*where are the keypoints",
+            "--boxes: people-light.safetensors is no bundle .*where are the keypoints",
         ),
         (["a.jpg", "--detector", "--category", "chair"], "--category: is of a bundle's boxes"),
         (["a.jpg", "b.jpg", "--box", "1,2,3,4"], "--box: is for a single picture; several need"),

@@ -78,15 +78,12 @@ def parse(words: Sequence[str] | None) -> argparse.Namespace:
     add("--box", type=box, action="append", metavar="X,Y,W,H", help="in px, for a bundle; repeats")
     add("--category", help="class of the boxes, by COCO's name or the file's (the bundle's)")
     add("--detector-config", help=f"of the model zoo, for a bundle ({BOX_CONFIG})")
-    add(
-        "--min-score", type=float, help="of a detected pose (file: 0.2, detector: 0.5) or box (0.5)"
-    )
+    add("--min-score", type=float, help="of a detected pose (file: 0.2, detector: .5) or box (.5)")
     add("--out", type=Path, default=Path("demo_out"), help="folder (demo_out)")
     add("--device", default="auto")
     args = parser.parse_intermixed_args(words)
     if args.weights and args.model:
         parser.error("--weights and --model: choose one")
-    args.model = None if args.weights else args.model or MODEL
     if (args.webcam is None) == (not args.inputs):
         parser.error("expected pictures, a video, or --webcam")
     if args.webcam is not None and not args.detector:
@@ -110,18 +107,17 @@ def box(text: str) -> Box:
 def check_source(args: argparse.Namespace, bundle: bool) -> None:
     """Raises SegConfigError unless the flags name one source of what the model takes."""
     flags = ("keypoints", "boxes", "box", "detector")
-    model = args.model or args.weights
     given = [f"--{name}" for name in flags if getattr(args, name)]
     boxes = [flag for flag in given if flag in ("--boxes", "--box")]
     if bundle and "--keypoints" in given:
         raise SegConfigError(
-            f"--keypoints: {model} is a bundle, which finds the keypoints itself, in boxes; give "
-            "--boxes FILE, --box X,Y,W,H or --detector in its place"
+            f"--keypoints: {args.weights.name} is a bundle, which finds the keypoints itself, in "
+            "boxes; give --boxes FILE, --box X,Y,W,H or --detector in its place"
         )
     if not bundle and boxes:
         raise SegConfigError(
-            f"{boxes[0]}: {model} is no bundle of tools/bundle.py; where are the keypoints? give "
-            "--keypoints FILE, or --detector"
+            f"{boxes[0]}: {args.weights.name} is no bundle of tools/bundle.py; where are the "
+            "keypoints? give --keypoints FILE, or --detector"
         )
     if len(given) != 1:
         what = "keypoints? give --keypoints FILE,"
@@ -317,7 +313,7 @@ def open_writer(path: Path, video: cv2.VideoCapture, size: tuple[int, int]) -> c
 
 
 def run(args: argparse.Namespace) -> None:
-    args.weights = args.weights or zoo.path(args.model, "masks")
+    args.weights = args.weights or zoo.path(args.model or MODEL, "masks")
     checkpoint = read_seg_checkpoint(args.weights) if args.weights.exists() else None
     check_source(args, checkpoint is not None and finds_keypoints(checkpoint.config))
     check_outputs(args.inputs, args.out)
