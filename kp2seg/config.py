@@ -57,6 +57,8 @@ def add_kp2seg_config(cfg: CfgNode) -> None:
             "SKELETON_SIGMA": 3.0,
             # The backbone sees the skeleton too (build_timm_fpn_backbone, ALIGN "image").
             "GUIDE": False,
+            # At inference, average with the answers for the mirrored regions.
+            "MIRRORED": False,
             # A branch that predicts the masks' IoU.
             "QUALITY": False,
             # "constant" or "quality".

@@ -162,11 +162,16 @@ def labels_swapped(
     poses: np.ndarray, names: Sequence[str], flip_map: Mapping[str, str]
 ) -> np.ndarray:
     """Left and right names exchanged, every point where it was. Args: (..., K, 3)."""
+    return poses[..., labels_swapped_order(names, flip_map), :].copy()
+
+
+def labels_swapped_order(names: Sequence[str], flip_map: Mapping[str, str]) -> list[int]:
+    """For each name the row of the one that it is exchanged with; its own where there is none."""
     order = list(range(len(names)))
     for left, right in flip_map.items():
         i, j = names.index(left), names.index(right)
         order[i], order[j] = j, i
-    return poses[..., order, :].copy()
+    return order
 
 
 def templates_from_json(data: Any) -> PoseTemplates:

@@ -5,6 +5,8 @@ It is given no picture of any validation set; cocopersons_val is looked at once,
 
 from .people_synthetic import data, model, optimizer, schedule, train
 
+model.mirrored = True
+
 # 1,500 made-up pictures, and 80 photographs 19 times
 data.update(train=("syncrowd_train", "cocopersons_train"), repeat=(1, 19))
 

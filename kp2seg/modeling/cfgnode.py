@@ -71,6 +71,7 @@ def pose2seg_arguments(cfg: CfgNode) -> dict[str, Any]:
         "max_people": c.MAX_PEOPLE,
         "people_chunk": c.PEOPLE_CHUNK,
         "dice": c.DICE,
+        "mirrored": c.MIRRORED,
         "score_mode": c.SCORE_MODE,
         "input_format": cfg.INPUT.FORMAT,
     }

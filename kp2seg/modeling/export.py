@@ -36,12 +36,18 @@ def export_pose2seg(model: Pose2Seg, n_people: int) -> torch.export.ExportedProg
 
     Args:    model: in evaluation mode; the program is for its device.  n_people: P; give people
              with visibility 0 where there are fewer.
-    Raises:  ValueError: a model in training mode, or n_people below 1.
+    Raises:  ValueError: a model in training mode, n_people below 1, or regions that would have to
+             be cut once more for `mirrored`.
     """
     if model.training:
         raise ValueError("export_pose2seg: expected a model in evaluation mode; call model.eval()")
     if n_people < 1:
         raise ValueError(f"export_pose2seg: expected n_people of at least 1, got {n_people}")
+    if model.mirrored and isinstance(model.aligner, ImageAligner):
+        raise ValueError(
+            "export_pose2seg: the model averages with mirrored regions, and a program of regions "
+            "asks once; set model.mirrored = False"
+        )
     aligner, device = model.aligner, model.device
     keypoints = torch.zeros(n_people, len(model.templates.names), 2, device=device)
     visibility = torch.zeros(keypoints.shape[:2], dtype=torch.long, device=device)

@@ -6,6 +6,7 @@ Keypoints of each person → region → aligned features and skeleton channels �
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -22,10 +23,12 @@ from kp2seg.modeling.cfgnode import pose2seg_arguments
 from kp2seg.modeling.losses import mask_iou, mask_loss, quality_loss
 from kp2seg.modeling.mask_head import MaskPrediction, MaskQualityHead
 from kp2seg.modeling.people import People, gather_masks, gather_people
+from kp2seg.modeling.region_matching import mirrored_regions
 from kp2seg.skeleton import channel_order, skeleton_channels, skeleton_maps
 from kp2seg.template_files import (
     Copies,
     PoseTemplates,
+    labels_swapped_order,
     load_templates,
     matching_templates,
     templates_from_json,
@@ -70,11 +73,13 @@ class Pose2Seg(nn.Module):
              max_people: of a training step, drawn at random; 0 is all.  people_chunk: how many
              people go through the head at once at inference.
              dice: weight of the dice loss; 0 as published.
+             mirrored: at inference, average the answers for a region and for its mirror image.
              score_mode: "constant", every score 1 as published, or "quality".
     Source:  Zhang et al. 2019.
     """
 
     template_points: Tensor
+    mirror_order: Tensor  # (K,) which keypoint is where k was, in a mirrored picture
 
     @configurable
     def __init__(
@@ -91,6 +96,7 @@ class Pose2Seg(nn.Module):
         max_people: int = 8,
         people_chunk: int = 8,
         dice: float = 0.0,
+        mirrored: bool = False,
         score_mode: ScoreMode = "constant",
         input_format: str = "RGB",
     ) -> None:
@@ -132,6 +138,9 @@ class Pose2Seg(nn.Module):
         self.connections = channel_order(templates.connections)
         self.max_people, self.people_chunk = max_people, people_chunk
         self.dice = dice
+        self.mirrored = mirrored
+        order = labels_swapped_order(templates.names, templates.flip_map)
+        self.register_buffer("mirror_order", torch.tensor(order), persistent=False)
         self.score_mode: ScoreMode = score_mode
         self.input_format = input_format
         points = matching_templates(templates, template_copies)
@@ -209,6 +218,20 @@ class Pose2Seg(nn.Module):
 
     def masks_of(self, seen: Any, people: People, regions: Regions) -> RegionMasks:
         """Masks of people in their regions. Args: seen: of the aligner's `look`."""
+        masks = self._masks_once(seen, people, regions)
+        if not self.mirrored or self.training:
+            return masks
+        swapped = replace(people, visibility=people.visibility[:, self.mirror_order])
+        mirror = mirrored_regions(
+            regions, self.mirror_order, self.aligner.grid_size, self.aligner.convention
+        )
+        again = self._masks_once(seen, swapped, mirror)
+        quality = None
+        if masks.quality is not None and again.quality is not None:
+            quality = (masks.quality + again.quality) / 2
+        return RegionMasks((masks.logit + again.logit.flip(-1)) / 2, quality, masks.A_img2mask)
+
+    def _masks_once(self, seen: Any, people: People, regions: Regions) -> RegionMasks:
         maps = self.skeleton_of(regions.kpts_grid, people.visibility)
         aligned = self.aligner.features(seen, people, regions, maps if self.guided else None)
         prediction = self.predict(aligned, maps)

@@ -12,7 +12,7 @@ from typing import Literal, NamedTuple, get_args
 import torch
 from torch import Tensor
 
-from kp2seg.affine import Transform, compose, letterbox
+from kp2seg.affine import Convention, Transform, compose, letterbox, pixel_offset
 from kp2seg.alignment import Alignment, best_templates
 
 Matching = Literal["templates", "box"]
@@ -36,6 +36,19 @@ class Regions(NamedTuple):
     def take(self, rows: Tensor) -> Regions:
         """The regions of some people, in their order."""
         return Regions(*(values[rows] for values in self))
+
+
+def mirrored_regions(regions: Regions, order: Tensor, side: int, convention: Convention) -> Regions:
+    """The same regions of mirrored pictures, all left and right.
+
+    Args:    order: (K,) which keypoint is in the place of each.  side: of the grid.
+    """
+    # The first and the last pixel change places, wherever their centres are.
+    across = side - 1 + 2 * pixel_offset(convention)
+    flip = regions.A_img2grid.new_tensor([[-1.0, 0.0, across], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]])
+    kpts_grid = regions.kpts_grid[:, order]
+    kpts_grid = torch.stack([across - kpts_grid[..., 0], kpts_grid[..., 1]], dim=-1)
+    return Regions(compose(flip, regions.A_img2grid), kpts_grid, regions.template)
 
 
 def check_matching(matching: str, transform: str, fallback: str) -> None:
