@@ -37,14 +37,39 @@ class Entry:
     kind: Kind = "keypoints"
 
 
+CHAIRS = (
+    "Sweet Home 3D's free seats (CC BY 3.0 and public domain), their deformed copies, and "
+    "parametric chairs; see docs/results.md"
+)
+CARS = (
+    "Sweet Home 3D's free cars (CC BY 3.0), TORCS's (GPL-2+, some Free Art License as well), and "
+    "their deformed copies"
+)
+AEROPLANES = "FlightGear's free aeroplanes (GPL-2+) and their deformed copies"
+PEOPLE = "posed, dressed people that tools/render_views.py makes of anny's bodies (CC0)"
+"""What KeypointNets were trained on, with licences."""
+
 MODELS: dict[str, Entry] = {
     "chair-64": Entry(
         file="chair-64.safetensors",
         sha256="a5fd155c216e25fd6af23ceea9802e83f220a2154bd29f262b57b688b6d595ee",
         config="configs/keypointnet/chair.yaml",
-        data="Sweet Home 3D's free seats (CC BY 3.0 and public domain), their deformed copies, and "
-        "parametric chairs; see docs/results.md",
+        data=CHAIRS,
         metrics={"mean_deg": 14.77, "median_deg": 8.45, "flips": 0.018, "se_3d": 0.195},
+    ),
+    "car-64": Entry(
+        file="car-64.safetensors",
+        sha256="fe5d1d4b5b6fab63bccf356a003562ab61fe32cf8b2571fbfd09a8bbab51511b",
+        config="configs/keypointnet/car.yaml",
+        data=CARS,
+        metrics={"mean_deg": 40.16, "median_deg": 12.39, "flips": 0.170, "se_3d": 0.229},
+    ),
+    "person-64": Entry(
+        file="person-64.safetensors",
+        sha256="ab8cfe042bd337cc2a30ffb82b01e21b4a9dcbf7e98b8760eb7a72c30a0f76ec",
+        config="configs/keypointnet/person.yaml",
+        data=PEOPLE,
+        metrics={"mean_deg": 23.83, "median_deg": 12.88, "flips": 0.063, "se_3d": 0.221},
     ),
     "people-light": Entry(
         file="people-light.safetensors",
