@@ -64,6 +64,13 @@ MODELS: dict[str, Entry] = {
         data=CARS,
         metrics={"mean_deg": 40.16, "median_deg": 12.39, "flips": 0.170, "se_3d": 0.229},
     ),
+    "aeroplane-64": Entry(
+        file="aeroplane-64.safetensors",
+        sha256="3aee565cd744349a4bb5632e8e2306bb6a43ece2afe0339b55af6491c621ae56",
+        config="configs/keypointnet/aeroplane.yaml",
+        data=AEROPLANES,
+        metrics={"mean_deg": 15.58, "median_deg": 9.62, "flips": 0.026, "se_3d": 0.211},
+    ),
     "person-64": Entry(
         file="person-64.safetensors",
         sha256="ab8cfe042bd337cc2a30ffb82b01e21b4a9dcbf7e98b8760eb7a72c30a0f76ec",
