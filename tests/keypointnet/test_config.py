@@ -178,6 +178,10 @@ GOOD = TrainConfig(data=DataConfig(train=[StoreConfig(path="x")]))
     [
         ({"model": ModelConfig(num_keypoints=0)}, "model.num_keypoints: .*positive.*got 0"),
         ({"model": ModelConfig(downsample=0)}, "model.downsample: .*positive.*got 0"),
+        (
+            {"model": ModelConfig(downsample=4, orientation_downsample=3)},
+            "model.downsample: expected a multiple of model.orientation_downsample = 3, got 4",
+        ),
         ({"model": ModelConfig(downsample=3)}, "data.image_size: .*multiple of .* = 3, got 128"),
         ({"optim": OptimConfig(steps=-1)}, "optim.steps: .*positive.*got -1"),
         ({"optim": OptimConfig(trained="head")}, "all or orientation or keypoints, got 'head'"),
