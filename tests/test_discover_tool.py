@@ -299,5 +299,5 @@ def test_mistakes_end_with_one_line(tool, checkpoint, dataset, tmp_path, change,
             tool.main(wrong)
     with pytest.raises(SystemExit, match="expected CHECKPOINT DATASET OUT, or --model; got"):
         tool.main(words[:2])
-    with pytest.raises(SystemExit, match="zoo: no model for keypoints 'sofa'; there are .*chair-64"):
+    with pytest.raises(SystemExit, match=r"no model for keypoints 'sofa'; there are .*chair-64"):
         tool.main([*words[1:], "--model", "sofa"])

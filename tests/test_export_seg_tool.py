@@ -86,7 +86,9 @@ def test_weights_that_come_with_the_package(load_tool, shipped, tmp_path, monkey
 
 def test_masks_weights_find_no_keypoints(load_tool, shipped, tmp_path):
     words = [str(tmp_path / name) for name in ("a.json", "b.json")]
-    with pytest.raises(SystemExit, match="no model for keypoints 'people-tiny'; there are .*chair"):
+    with pytest.raises(
+        SystemExit, match=r"no model for keypoints 'people-tiny'; there are .*chair"
+    ):
         load_tool("discover").main(["--model", "people-tiny", *words])
 
 

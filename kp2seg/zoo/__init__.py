@@ -49,6 +49,16 @@ AEROPLANES = "FlightGear's free aeroplanes (GPL-2+) and their deformed copies"
 PEOPLE = "posed, dressed people that tools/render_views.py makes of anny's bodies (CC0)"
 """What KeypointNets were trained on, with licences."""
 
+PHOTOGRAPHS = (
+    "{} of COCO 2017's training pictures with {} (annotations: CC BY 4.0, COCO Consortium; "
+    "pictures: Flickr's terms)"
+)
+BACKBONE = (
+    "the backbone of the masks began with timm's tf_efficientnet_lite0 (Apache 2.0), trained on "
+    "ImageNet"
+)
+"""What models of masks were trained on, beside what is made."""
+
 MODELS: dict[str, Entry] = {
     "chair-64": Entry(
         file="chair-64.safetensors",
@@ -78,15 +88,50 @@ MODELS: dict[str, Entry] = {
         data=PEOPLE,
         metrics={"mean_deg": 23.83, "median_deg": 12.88, "flips": 0.063, "se_3d": 0.221},
     ),
+    "chair-128": Entry(
+        file="chair-128.safetensors",
+        sha256="886926272f6744467b008fbb60884d283fc04c44a1d0e02d1c64e1a4d256875f",
+        config="configs/keypointnet/chair-128.yaml",
+        data=CHAIRS,
+        metrics={"mean_deg": 14.70, "median_deg": 8.70, "flips": 0.018, "se_3d": 0.194},
+    ),
+    "car-128": Entry(
+        file="car-128.safetensors",
+        sha256="164725629bb65f138e2f18c6ece16315b81d866048a35f6017a57a5a73a34f04",
+        config="configs/keypointnet/car-128.yaml",
+        data=CARS,
+        metrics={"mean_deg": 41.02, "median_deg": 12.11, "flips": 0.180, "se_3d": 0.227},
+    ),
+    "aeroplane-128": Entry(
+        file="aeroplane-128.safetensors",
+        sha256="b022e34bf04d9914addf49b6b607414a1e928005218bb8fc19e127f59915398c",
+        config="configs/keypointnet/aeroplane-128.yaml",
+        data=AEROPLANES,
+        metrics={"mean_deg": 15.03, "median_deg": 8.65, "flips": 0.029, "se_3d": 0.199},
+    ),
+    "person-128": Entry(
+        file="person-128.safetensors",
+        sha256="40b24c350ccdc17eea4b62cf9922a58d93d062ae40f5be0bb74c43b4fe23bf96",
+        config="configs/keypointnet/person-128.yaml",
+        data=PEOPLE,
+        metrics={"mean_deg": 22.76, "median_deg": 11.72, "flips": 0.061, "se_3d": 0.213},
+    ),
     "people-light": Entry(
         file="people-light.safetensors",
         sha256="5b3a07a4c6385369e96144c7bd8603194f2ec1e1d7a7956d6e216d705f431fb7",
         config="configs/kp2seg/people.py",
-        data="1,500 pictures of tools/make_crowd.py (anny's bodies: CC0) and 80 of COCO 2017's "
-        "training pictures with 231 people (annotations: CC BY 4.0, COCO Consortium; pictures: "
-        "Flickr's terms); its backbone began with timm's tf_efficientnet_lite0 (Apache 2.0), "
-        "trained on ImageNet",
+        data="1,500 pictures of tools/make_crowd.py (anny's bodies: CC0); "
+        f"{PHOTOGRAPHS.format(80, '231 people')}; {BACKBONE}",
         metrics={"AP_constant": 0.493, "AP_quality": 0.553, "mean_iou": 0.762},
+        kind="masks",
+    ),
+    "chairs-light": Entry(
+        file="chairs-light.safetensors",
+        sha256="f138192842702c164e3765f95568cdf909f06dc554e8d21a8cc5e8c4ab35b4f9",
+        config="configs/kp2seg/demo.py",
+        data=f"{PHOTOGRAPHS.format(27, 'chairs')}; 300 pictures of tools/make_scenes.py; its "
+        f"KeypointNet: {CHAIRS}; {BACKBONE}",
+        metrics={"AP_constant": 0.168, "AP_quality": 0.241, "mean_iou": 0.579},
         kind="masks",
     ),
 }

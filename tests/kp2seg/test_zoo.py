@@ -18,8 +18,9 @@ ROOT = Path(__file__).parents[2]
 def test_every_keypointnet_loads_and_predicts(name: str) -> None:
     entry = zoo.MODELS[name]
     model = zoo.get(name)
+    side = int(name.split("-")[1])
     with torch.inference_mode():
-        prediction = model(torch.zeros(1, 3, 64, 64))
+        prediction = model(torch.zeros(1, 3, side, side))
     assert prediction.uvz.shape == (1, model.num_keypoints, 3)
     assert torch.isfinite(prediction.uvz).all()
     assert (ROOT / entry.config).is_file()
@@ -41,8 +42,11 @@ def test_all_together_stay_small() -> None:
     assert sum(zoo.path(name).stat().st_size for name in zoo.MODELS) < 40_000_000
 
 
-def test_there_is_a_chair() -> None:
-    assert "chair-64" in zoo.MODELS
+def test_every_class_has_two_sizes() -> None:
+    classes = {"chair", "car", "aeroplane", "person"}
+    assert set(zoo.names("keypoints")) == {
+        f"{name}-{side}" for name in classes for side in (64, 128)
+    }
 
 
 def test_an_unknown_name_lists_the_known_ones() -> None:
