@@ -1,4 +1,4 @@
-"""What ships as people-light: people.py once more, with two photographs for each made-up crowd.
+"""people.py once more, with two photographs for each made-up crowd.
 
 Keypoints move twice as far: nobody annotates, and no detector finds, joints as exactly as a made-up
 crowd has them.
