@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import safetensors.torch
+import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
@@ -74,11 +75,16 @@ def read_tensors(path: Path) -> tuple[dict[str, dict[str, Tensor]], dict[str, st
 
 
 def halved(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Weights in float16, half the size; `load_weights` makes them float32 again."""
-    return {
-        name: tensor.half() if tensor.is_floating_point() else tensor
-        for name, tensor in weights.items()
-    }
+    """Weights in float16, half the size; `load_weights` makes them float32 again.
+
+    A tensor with values beyond 65,504, as a batch norm's running variance may have, stays as it is.
+    """
+    smaller: dict[str, Tensor] = {}
+    for name, tensor in weights.items():
+        smaller[name] = tensor.half() if tensor.is_floating_point() else tensor
+        if not torch.isfinite(smaller[name]).all():
+            smaller[name] = tensor
+    return smaller
 
 
 def load_weights(model: nn.Module, weights: Mapping[str, Tensor], source: Path) -> None:

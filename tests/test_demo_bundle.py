@@ -58,7 +58,7 @@ def test_a_file_of_boxes(run, pictures, tmp_path, capsys):
     out = run(*pictures[:2], "--boxes", boxes, "--category", "chair")
     printed = capsys.readouterr()
     assert printed.out == f"2 objects cut out; results in {out}\n"
-    assert "1 boxes are outside of their pictures: left out" in printed.err
+    assert "outside of their pictures, left out: 1" in printed.err
     found = json.loads((out / "000000000001.png.json").read_text())
     assert [(row["image_id"], row["category_id"]) for row in found] == [(1, 62), (1, 62)]
     assert decode(found[0]["segmentation"]).shape == (60, 80)

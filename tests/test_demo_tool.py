@@ -57,6 +57,19 @@ def pose_rows(annotations: Path, **more) -> list[dict]:
     ]
 
 
+def test_poses_outside_are_left_out(tool, weights, annotations, tmp_path, capsys):
+    file, pictures = annotations
+    row, *_ = (row for row in pose_rows(file) if row["image_id"] == 1)
+    away = [5000.0 if n % 3 < 2 else v for n, v in enumerate(row["keypoints"])]
+    results = tmp_path / "results.json"
+    results.write_text(json.dumps([row, {**row, "keypoints": away}]))
+    words = ["--weights", str(weights), "--keypoints", str(results), "--out", str(tmp_path / "out")]
+    tool.main([str(pictures[0]), *words, "--device", "cpu"])
+    printed = capsys.readouterr()
+    assert printed.out == f"1 person cut out; results in {tmp_path / 'out'}\n"
+    assert "outside of their pictures, left out: 1" in printed.err
+
+
 def test_pictures_with_annotations(tool, weights, annotations, tmp_path, capsys):
     file, pictures = annotations
     out = tmp_path / "out"

@@ -71,6 +71,24 @@ def test_true_boxes_of_a_class(tool, bundle, instances, tmp_path, capsys):
     assert capsys.readouterr().out == printed
 
 
+def test_another_class_is_said(tool, tiny, instances, tmp_path, capsys):
+    bundle = DISCS["save_bundle"](tiny(), tmp_path / "sofa.safetensors", {"id": 63, "name": "sofa"})
+    tool.main([str(bundle), "--dataset", instances, "--category", "chair", "--device", "cpu"])
+    assert "sofa.safetensors was made for 'sofa', not 'chair'" in capsys.readouterr().err
+
+
+def test_boxes_without_a_pixel_are_not_scored(tool, bundle, instances, tmp_path):
+    file, _, folder = instances.partition("@")
+    coco = json.loads(Path(file).read_text())
+    for row in coco["annotations"]:
+        row["bbox"] = [5, 5, 0, 0]
+    empty = tmp_path / "empty.json"
+    empty.write_text(json.dumps(coco))
+    words = [str(bundle), "--dataset", f"{empty}@{folder}", "--category", "chair"]
+    with pytest.raises(SystemExit, match=r"^eval_seg: .*nothing to score; [^\n]*: 3 \([^\n]*$"):
+        tool.main([*words, "--device", "cpu"])
+
+
 def test_detected_boxes(tool, bundle, instances, detections, tmp_path, capsys):
     words = [str(bundle), "--dataset", instances, "--category", "chair", "--device", "cpu"]
     words += ["--detections", str(detections)]

@@ -93,7 +93,7 @@ def test_masks_weights_find_no_keypoints(load_tool, shipped, tmp_path):
 
 
 def test_weights_and_a_model_are_too_many(load_tool, shipped):
-    with pytest.raises(SystemExit, match="expected WEIGHTS, or --model NAME"):
+    with pytest.raises(SystemExit, match="choose one: WEIGHTS, or --model NAME"):
         load_tool("eval_seg").main(["a.safetensors", "--model", "people-tiny"])
     with pytest.raises(SystemExit, match="--weights and --model: choose one"):
         load_tool("demo").main(["a.png", "--weights", "a", "--model", "people-tiny"])

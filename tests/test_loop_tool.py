@@ -10,6 +10,7 @@ import pytest
 from keypointnet.checkpoints import build_model, save_checkpoint
 from keypointnet.config import load_config
 from kp2seg.build import trained_model
+from kp2seg.bundle import bundled_category
 from kp2seg.checkpoints import read_seg_checkpoint
 from kp2seg.keypoint_sources.layouts import COCO_JOINTS, CORNERS
 from kp2seg.loop import own
@@ -95,8 +96,9 @@ def test_points_masks_a_detector_a_table_and_a_page_for_each_seed(tool, words, t
         page = (out / f"seed-{seed}/report.html").read_text()
         assert "Mask R-CNN, which finds its own boxes" in page
         assert "Flips" not in page
-        both = trained_model(read_seg_checkpoint(out / f"seed-{seed}/object.safetensors"))
-        assert isinstance(both, DiscoveringPose2Seg)
+        bundle = read_seg_checkpoint(out / f"seed-{seed}/object.safetensors")
+        assert isinstance(trained_model(bundle), DiscoveringPose2Seg)
+        assert bundled_category(bundle.config) == {"id": 1, "name": "person"}
 
     before = {path: path.stat().st_mtime_ns for path in out.rglob("last.safetensors")}
     assert len(before) == 8

@@ -75,7 +75,7 @@ def parse(words: Sequence[str] | None) -> argparse.Namespace:
     add("--detector", action="store_true", help="keypoints of Detectron2's Keypoint R-CNN")
     add("--detector-weights", type=Path, help="its file, where the model zoo cannot be reached")
     add("--boxes", type=Path, help="file of boxes, for a bundle: COCO results or annotations")
-    add("--box", type=box, action="append", metavar="X,Y,W,H", help="in px, for a bundle; repeats")
+    add("--box", type=box, action="append", metavar="X,Y,W,H", help="px; repeats; --box=… if X < 0")
     add("--category", help="class of the boxes, by COCO's name or the file's (the bundle's)")
     add("--detector-config", help=f"of the model zoo, for a bundle ({BOX_CONFIG})")
     add("--min-score", type=float, help="of a detected pose (file: 0.2, detector: .5) or box (.5)")
@@ -193,13 +193,13 @@ class Source:
     def find(self, rgb: np.ndarray, image_id: int, table: PoseTable | BoxTable | None) -> Instances:
         """The people or objects of a picture (h, w, 3) RGB, as the cutter takes them."""
         size, names = (rgb.shape[0], rgb.shape[1]), self.cutter.names
-        if isinstance(table, PoseTable):
-            return detected_instances(table.poses(image_id), size, len(names))
-        if self.poses is not None:
-            return detected_instances(self.poses.detect(rgb, names), size, len(names))
-        boxes = table.boxes(image_id) if table else []
-        if self.boxes is not None:
-            boxes = self.boxes.detect(rgb)
+        detected = self.poses and self.poses.detect(rgb, names)
+        poses = table.poses(image_id) if isinstance(table, PoseTable) else detected
+        if poses is not None:
+            there = [pose for pose in poses if pose.is_inside(size)]
+            self.outside += len(poses) - len(there)
+            return detected_instances(there, size, len(names))
+        boxes = self.boxes.detect(rgb) if self.boxes else table.boxes(image_id)
         inside = [one for one in boxes if min(one.inside(size)) >= MIN_SIDE]
         self.outside += len(boxes) - len(inside)
         return boxed_instances(inside, size)
@@ -319,7 +319,7 @@ def run(args: argparse.Namespace) -> None:
     check_outputs(args.inputs, args.out)
     missing = [str(path) for path in args.inputs if not path.is_file()]
     if missing:
-        raise DataError(f"{', '.join(missing)}: no such file")
+        raise DataError(f"{', '.join(missing)}: no such file, or a folder")
     cutter = open_cutter(args, checkpoint)
     source = Source(args, cutter)
     videos = [path for path in args.inputs if path.suffix.lower() in VIDEOS]
@@ -330,9 +330,9 @@ def run(args: argparse.Namespace) -> None:
         if not cut_video(source, path, args.out):
             break
     if source.outside:
-        print(f"{source.outside} boxes are outside of their pictures: left out", file=sys.stderr)
-    what = "objects" if cutter.in_boxes else "people"
-    print(f"{cutter.count or 'no'} {what} cut out; results in {args.out}")
+        print(f"outside of their pictures, left out: {source.outside}", file=sys.stderr)
+    what = ("objects", "object") if cutter.in_boxes else ("people", "person")
+    print(f"{cutter.count or 'no'} {what[cutter.count == 1]} cut out; results in {args.out}")
 
 
 def write_json(path: Path, results: list[dict[str, Any]]) -> None:

@@ -33,6 +33,7 @@ from keypointnet.command_line import Parser, at_least_one, errors_in_one_line
 from keypointnet.files import file_sha256
 from keypointnet.tensor_files import CheckpointError
 from kp2seg import zoo
+from kp2seg.bundle import bundled_category
 from kp2seg.checkpoints import read_seg_checkpoint
 from kp2seg.command_line import add_masks
 from kp2seg.data.catalog import read_dataset, short_name
@@ -90,7 +91,7 @@ def parse(words: Sequence[str] | None) -> argparse.Namespace:
     add("--workers", type=int, default=0, help="processes that read pictures (0)")
     args = parser.parse_args(words)
     if (args.weights is None) == (args.model is None):
-        parser.error("expected WEIGHTS, or --model NAME in their place")
+        parser.error("choose one: WEIGHTS, or --model NAME in their place")
     if args.keypoints and args.detector:
         parser.error("--keypoints and --detector: choose one")
     if args.joints and not args.keypoints:
@@ -123,6 +124,9 @@ def read(args: argparse.Namespace, config: str) -> tuple[KeypointData, BoxTable 
         category=args.category,
         keep_empty_images=not in_boxes or args.detections is not None,
     )
+    if in_boxes and not data.coco["annotations"]:
+        raise DataError(f"{args.dataset}: nothing to score; {'; '.join(data.report.reasons)}")
+    warn_of_class(args, config, data.coco["categories"][0]["name"])
     if args.detections is None:
         return data, None
     if not in_boxes:
@@ -142,6 +146,13 @@ def read(args: argparse.Namespace, config: str) -> tuple[KeypointData, BoxTable 
     used = {row["image_id"] for row in data.coco["annotations"]} | boxes.by_image.keys()
     images = [row for row in data.coco["images"] if row["id"] in used]
     return replace(data, coco={**data.coco, "images": images}), boxes
+
+
+def warn_of_class(args: argparse.Namespace, config: str, name: str) -> None:
+    """Says so where a bundle is scored on a class that it was not made for."""
+    known = bundled_category(config).get("name", name)
+    if known != name:
+        print(f"{args.model or args.weights} was made for {known!r}, not {name!r}", file=sys.stderr)
 
 
 def keypoints(args: argparse.Namespace, data: KeypointData, out: Path) -> PoseTable | None:

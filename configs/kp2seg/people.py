@@ -1,11 +1,9 @@
 """Goes on from people_synthetic.py with as many photographs as made-up crowds: COCOPersons' sample.
 
-It is given no picture of any validation set; cocopersons_val is looked at once, when it is done.
+It is given no picture of any validation set.
 """
 
 from .people_synthetic import data, model, optimizer, schedule, train
-
-model.mirrored = True
 
 # 1,500 made-up pictures, and 80 photographs 19 times
 data.update(train=("syncrowd_train", "cocopersons_train"), repeat=(1, 19))

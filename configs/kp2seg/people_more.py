@@ -6,6 +6,7 @@ crowd has them.
 
 from .people import data, model, optimizer, schedule, train
 
+model.mirrored = True
 data.update(repeat=(1, 38))
 data.augmentation.update(move_points=0.02)
 

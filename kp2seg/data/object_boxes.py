@@ -112,7 +112,8 @@ def read_object_boxes(
             objects.append({**row, "image_id": image_id, "category_id": chosen["id"]})
     report.kept = len(objects)
     if not objects:
-        raise DataError(f"{path}: no {chosen['name']!r} is left\n{report}")
+        why = "; ".join(report.reasons) or "there are none"
+        raise DataError(f"{path}: no {chosen['name']!r} is left: {why}")
     used = {row["image_id"] for row in objects}
     return ObjectBoxes(
         category=chosen,

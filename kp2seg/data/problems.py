@@ -62,12 +62,17 @@ class Report:
     def __bool__(self) -> bool:
         return bool(self.counts)
 
+    @property
+    def reasons(self) -> list[str]:
+        """For each kind of problem, how many rows have it, and the first of them."""
+        return [
+            f"{kind}: {count} ({listed(self.examples[kind], EXAMPLES, '; ', total=count)})"
+            for kind, count in self.counts.items()
+        ]
+
     def __str__(self) -> str:
-        lines = [f"{self.source}: {self.kept} of {self.read} kept"]
-        for kind, count in self.counts.items():
-            examples = listed(self.examples[kind], EXAMPLES, "; ", total=count)
-            lines.append(f"  {kind}: {count} ({examples})")
-        return "\n".join(lines)
+        about = f"{self.source}: {self.kept} of {self.read} kept"
+        return "\n".join([about, *(f"  {reason}" for reason in self.reasons)])
 
     def log(self) -> None:
         """Warn if there is anything to say."""

@@ -35,6 +35,11 @@ class Pose:
         """How many keypoints are there, hidden ones included."""
         return int(np.count_nonzero(self.visibility > 0))
 
+    def is_inside(self, size: tuple[int, int]) -> bool:
+        """Whether a keypoint that is there lies in a picture. Args: size: (h, w) px."""
+        x, y = self.keypoints[self.visibility > 0].T
+        return bool(((x > -0.5) & (y > -0.5) & (x < size[1] - 0.5) & (y < size[0] - 0.5)).any())
+
 
 class KeypointSource(Protocol):
     """What a predictor asks for poses."""

@@ -226,3 +226,18 @@ def test_the_metadata_are_json_and_yaml_anyone_can_read(path):
     assert metadata["step"] == "7"
     assert json.loads(metadata["metrics"]) == {"best_error": 1.5}
     assert "num_keypoints: 3" in metadata["config"]
+
+
+def test_half_precision_keeps_what_float16_cannot_hold() -> None:
+    weights = {
+        "variance": torch.tensor([1.0, 214_804.0]),
+        "weight": torch.tensor([0.5, -2.0]),
+        "steps": torch.tensor(100_000),
+    }
+    stored = tensor_files.halved(weights)
+    assert {name: tensor.dtype for name, tensor in stored.items()} == {
+        "variance": torch.float32,
+        "weight": torch.float16,
+        "steps": torch.int64,
+    }
+    assert all(torch.equal(stored[name].to(weights[name]), weights[name]) for name in weights)

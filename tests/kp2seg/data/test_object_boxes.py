@@ -131,5 +131,5 @@ def test_data_without_the_class(data, tmp_path):
     with pytest.raises(DataError, match="has several classes, name one: chair, table"):
         read(tmp_path, data, category=None)
     data["annotations"] = data["annotations"][1:2]
-    with pytest.raises(DataError, match="no 'chair' is left"):
+    with pytest.raises(DataError, match="no 'chair' is left: there are none"):
         read(tmp_path, data)
