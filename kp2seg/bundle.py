@@ -12,6 +12,7 @@ from torch import Tensor
 
 from keypointnet.checkpoints import Checkpoint, read_checkpoint
 from kp2seg.checkpoints import SegCheckpoint, read_seg_checkpoint, save_seg_checkpoint
+from kp2seg.discovery import earlier_result
 from kp2seg.keypoint_sources.discovered import Finding
 from kp2seg.lazy_config import SegConfigError, has_templates
 
@@ -57,19 +58,14 @@ def bundled(
     return weights, OmegaConf.to_yaml(OmegaConf.create(config))
 
 
-def save_bundle(
-    file: Path,
-    finder: Path,
-    segmenter: Path,
-    finding: Finding,
-    category: Mapping[str, Any] | None = None,
-) -> None:
+def save_bundle(file: Path, finder: Path, segmenter: Path, points: Path) -> None:
     """Writes both networks as one checkpoint.
 
     Args:    finder, segmenter: checkpoints of a KeypointNet and of a `Pose2Seg`.
-             finding, category: see `bundled`.
-    Raises:  CheckpointError: one is none.  As `bundled`.
+             points: what `discover_dataset` wrote with the former; has class and settings.
+    Raises:  CheckpointError: one is none.  As `earlier_result` and `bundled`.
     """
+    category, finding = earlier_result(points, finder)
     masks = read_seg_checkpoint(segmenter)
     tensors, text = bundled(read_checkpoint(finder), masks, finding, category)
     save_seg_checkpoint(file, {"model": tensors}, step=masks.step, config=text)

@@ -193,13 +193,14 @@ class Source:
     def find(self, rgb: np.ndarray, image_id: int, table: PoseTable | BoxTable | None) -> Instances:
         """The people or objects of a picture (h, w, 3) RGB, as the cutter takes them."""
         size, names = (rgb.shape[0], rgb.shape[1]), self.cutter.names
-        detected = self.poses and self.poses.detect(rgb, names)
-        poses = table.poses(image_id) if isinstance(table, PoseTable) else detected
+        poses = table.poses(image_id) if isinstance(table, PoseTable) else None
+        if self.poses is not None:
+            poses = self.poses.detect(rgb, names)
         if poses is not None:
             there = [pose for pose in poses if pose.is_inside(size)]
             self.outside += len(poses) - len(there)
             return detected_instances(there, size, len(names))
-        boxes = self.boxes.detect(rgb) if self.boxes else table.boxes(image_id)
+        boxes = table.boxes(image_id) if self.boxes is None else self.boxes.detect(rgb)
         inside = [one for one in boxes if min(one.inside(size)) >= MIN_SIDE]
         self.outside += len(boxes) - len(inside)
         return boxed_instances(inside, size)

@@ -180,7 +180,8 @@ def run_loop_demo(
         )
         rows = figures(results)
         masks = results["discovered"].checkpoint
-        save_bundle(out / "chair.safetensors", weights, masks, loop.finding)
+        learnt = out / "points/discovered-train.json"
+        save_bundle(out / "chair.safetensors", weights, masks, learnt)
 
     say(f"8/{STAGES}  report")
     with stage_timer(seconds, "report"):

@@ -31,7 +31,6 @@ from keypointnet.reporting import align_columns
 from keypointnet.views.storage import read_json
 from kp2seg.bundle import save_bundle
 from kp2seg.data.object_boxes import object_masks, read_object_boxes, read_object_picture
-from kp2seg.discovery import earlier_result
 from kp2seg.evaluation.discovered_points import PointQuality, PointQualityMeter
 from kp2seg.keypoint_sources.discovered import Finding
 from kp2seg.lazy_config import choose_device
@@ -113,7 +112,6 @@ def run_loop_study(
     _begin(study, out)
     torch_device = choose_device(device)
     points = point_sets(study, out / "points", torch_device)
-    category, _ = earlier_result(out / "points" / "discovered-train.json", study.weights)
     quality = point_quality(study, out / "points" / "quality.json", torch_device)
     kept: Any = read_json(out / "results.json") or {"seeds": {}}
     rows: dict[int, dict[str, dict[str, float]]] = {}
@@ -131,9 +129,8 @@ def run_loop_study(
                 boxes, study.detector, words, folder, seconds=found.seconds, **how
             )
         rows[seed] = figures(results)
-        save_bundle(
-            folder / "object.safetensors", study.weights, found.checkpoint, study.finding, category
-        )
+        learnt = out / "points/discovered-train.json"
+        save_bundle(folder / "object.safetensors", study.weights, found.checkpoint, learnt)
         report = folder / "report.html"
         about = f"{study.weights.name} on {study.test.file.name}, seed {seed}."
         write_report(report, "Masks from discovered keypoints", about, None, results)

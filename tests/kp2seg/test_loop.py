@@ -6,6 +6,7 @@ import re
 import pytest
 
 from kp2seg.build import trained_model
+from kp2seg.bundle import bundled_category
 from kp2seg.checkpoints import read_seg_checkpoint
 from kp2seg.keypoint_sources.layouts import CORNERS
 from kp2seg.loop.study import TITLES, ratio_lines, ratios
@@ -60,8 +61,9 @@ def test_from_nothing_to_a_report_and_on_where_it_was(load_tool, tmp_path, capsy
     assert train["categories"] == test["categories"]
     none = json.loads((out / "points/none-test.json").read_text())
     assert [row["id"] for row in none["annotations"]] == [row["id"] for row in test["annotations"]]
-    both = trained_model(read_seg_checkpoint(out / "chair.safetensors"))
-    assert isinstance(both, DiscoveringPose2Seg)
+    bundle = read_seg_checkpoint(out / "chair.safetensors")
+    assert isinstance(trained_model(bundle), DiscoveringPose2Seg)
+    assert bundled_category(bundle.config) == {"id": 1, "name": "chair"}
 
     rows = json.loads((out / "loop.json").read_text())["rows"]
     assert list(rows) == ["none", "discovered", "true"]
